@@ -1,0 +1,333 @@
+#define _GNU_SOURCE
+#include "loop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "context.h"
+#include "process.h"
+
+enum { BATCH = 64, TURN_STEPS = 1000 };
+
+tenon_status tn_loop_init(struct loop *loop, const struct memory *memory)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+
+    memset(loop, 0, sizeof *loop);
+    loop->memory = memory;
+    tn_list_init(&loop->ready);
+    loop->wake = -1;
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll >= 0)
+        loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->wake < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &event) != 0) {
+        tn_loop_clear(loop);
+        return TENON_ERROR_IO;
+    }
+    return TENON_OK;
+}
+
+void tn_loop_clear(struct loop *loop)
+{
+    /* Closing is all: in a forked child epoll_ctl and a read of the eventfd would reach into the parent. */
+    if (loop->wake >= 0)
+        close(loop->wake);
+    if (loop->epoll >= 0)
+        close(loop->epoll);
+    loop->wake = -1;
+    loop->epoll = -1;
+    tn_release(loop->memory, loop->timers);
+    loop->timers = NULL;
+}
+
+/* ---- coroutines ---- */
+
+void tn_co_start(struct co *co, struct tenon_context *context, tenon_status (*step)(struct co *co), struct co *waiter)
+{
+    memset(co, 0, sizeof *co);
+    co->context = context;
+    co->step = step;
+    co->waiter = waiter;
+    co->status = TENON_AGAIN;
+    tn_co_wake(co);
+}
+
+void tn_co_wake(struct co *co)
+{
+    if (tn_co_running(co) && !tn_linked(&co->link)) {
+        tn_list_add(&co->context->loop.ready, &co->link);
+        tn_loop_hint(&co->context->loop);
+    }
+}
+
+void tn_co_stop(struct co *co)
+{
+    tn_unlink(&co->link);
+    if (tn_co_running(co))
+        co->status = TENON_ERROR_CANCELLED;
+    co->waiter = NULL;
+}
+
+static void co_run(struct co *co)
+{
+    tenon_status status = co->step(co);
+
+    if (status != TENON_AGAIN) {
+        struct co *waiter = co->waiter;
+
+        tn_unlink(&co->link);
+        co->status = status;
+        co->waiter = NULL;
+        if (waiter != NULL)
+            tn_co_wake(waiter);
+    }
+}
+
+/* Runs those that can go on, a bounded number so that descriptors get their turn too. */
+static int run_ready(struct loop *loop)
+{
+    struct link *link;
+    int count = 0;
+
+    while (count < TURN_STEPS && (link = tn_list_take(&loop->ready)) != NULL) {
+        co_run(TN_CONTAINER(link, struct co, link));
+        count++;
+    }
+    return count;
+}
+
+/* ---- timers: a binary heap, the next one due on top ---- */
+
+static void heap_put(struct loop *loop, size_t index, struct timer *timer)
+{
+    loop->timers[index] = timer;
+    timer->place = index + 1;
+}
+
+static void heap_up(struct loop *loop, size_t index)
+{
+    struct timer *timer = loop->timers[index];
+
+    while (index > 0 && loop->timers[(index - 1) / 2]->due_ms > timer->due_ms) {
+        heap_put(loop, index, loop->timers[(index - 1) / 2]);
+        index = (index - 1) / 2;
+    }
+    heap_put(loop, index, timer);
+}
+
+static void heap_down(struct loop *loop, size_t index)
+{
+    struct timer *timer = loop->timers[index];
+    size_t child;
+
+    while ((child = 2 * index + 1) < loop->timer_count) {
+        if (child + 1 < loop->timer_count && loop->timers[child + 1]->due_ms < loop->timers[child]->due_ms)
+            child++;
+        if (loop->timers[child]->due_ms >= timer->due_ms)
+            break;
+        heap_put(loop, index, loop->timers[child]);
+        index = child;
+    }
+    heap_put(loop, index, timer);
+}
+
+tenon_status tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co)
+{
+    struct loop *loop = &context->loop;
+
+    tn_timer_stop(context, timer);
+    if (loop->timer_count == loop->timer_room) {
+        size_t room = loop->timer_room == 0 ? 16 : 2 * loop->timer_room;
+        struct timer **timers = tn_resize(loop->memory, loop->timers, room * sizeof *timers);
+
+        if (timers == NULL)
+            return TENON_ERROR_MEMORY;
+        loop->timers = timers;
+        loop->timer_room = room;
+    }
+    timer->due_ms = tn_now(context) + (after_ms < 0 ? 0 : after_ms);
+    timer->co = co;
+    heap_put(loop, loop->timer_count++, timer);
+    heap_up(loop, loop->timer_count - 1);
+    if (loop->timers[0] == timer)
+        tn_loop_hint(loop);
+    return TENON_OK;
+}
+
+void tn_timer_stop(struct tenon_context *context, struct timer *timer)
+{
+    struct loop *loop = &context->loop;
+    size_t index = timer->place - 1;
+    struct timer *last;
+
+    if (timer->place == 0)
+        return;
+    timer->place = 0;
+    last = loop->timers[--loop->timer_count];
+    if (last != timer) {
+        heap_put(loop, index, last);
+        heap_up(loop, index);
+        heap_down(loop, last->place - 1);
+    }
+}
+
+static int run_timers(struct tenon_context *context)
+{
+    struct loop *loop = &context->loop;
+    int64_t now = tn_now(context);
+    int count = 0;
+
+    while (loop->timer_count > 0 && loop->timers[0]->due_ms <= now) {
+        struct timer *timer = loop->timers[0];
+
+        tn_timer_stop(context, timer);
+        if (timer->fire != NULL)
+            timer->fire(timer);
+        else if (timer->co != NULL)
+            tn_co_wake(timer->co);
+        count++;
+    }
+    return count;
+}
+
+/* ---- descriptors ---- */
+
+tenon_status tn_source_watch(struct loop *loop, struct source *source, unsigned events)
+{
+    struct epoll_event event = { .data.ptr = source };
+    int result;
+
+    if (events & TN_READABLE)
+        event.events |= EPOLLIN;
+    if (events & TN_WRITABLE)
+        event.events |= EPOLLOUT;
+    result = epoll_ctl(loop->epoll, source->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, source->fd, &event);
+    /* The number may have been closed and opened anew behind our back. */
+    if (result != 0 && errno == ENOENT)
+        result = epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event);
+    else if (result != 0 && errno == EEXIST)
+        result = epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event);
+    source->watched = result == 0;
+    return result == 0 ? TENON_OK : TENON_ERROR_IO;
+}
+
+void tn_source_unwatch(struct loop *loop, struct source *source)
+{
+    struct epoll_event event = { 0 };
+
+    if (!source->watched)
+        return;
+    if (loop->epoll >= 0)
+        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, &event);
+    source->watched = false;
+    for (int i = 0; i < loop->batch_count; i++)
+        if (loop->batch[i].data.ptr == source)
+            loop->batch[i].events = 0;
+}
+
+static void drain_wake(struct loop *loop)
+{
+    uint64_t count;
+    ssize_t got;
+
+    loop->woken = false;
+    do
+        got = read(loop->wake, &count, sizeof count);
+    while (got < 0 && errno == EINTR);
+}
+
+static void handle_batch(struct loop *loop)
+{
+    for (int i = 0; i < loop->batch_count; i++) {
+        struct epoll_event *event = &loop->batch[i];
+        struct source *source = event->data.ptr;
+        unsigned events = 0;
+
+        if (source == NULL) {
+            drain_wake(loop);
+            continue;
+        }
+        if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+            events |= TN_READABLE;
+        if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+            events |= TN_WRITABLE;
+        if (event->events != 0)
+            source->ready(source, events);
+    }
+}
+
+static int wait_length(struct tenon_context *context, int64_t timeout_ms)
+{
+    int64_t own = tn_loop_timeout(context);
+
+    if (own >= 0 && (timeout_ms < 0 || own < timeout_ms))
+        timeout_ms = own;
+    if (timeout_ms > INT32_MAX)
+        timeout_ms = INT32_MAX;
+    return timeout_ms < 0 ? -1 : (int)timeout_ms;
+}
+
+tenon_status tn_loop_step(struct tenon_context *context, int64_t timeout_ms)
+{
+    struct loop *loop = &context->loop;
+    struct epoll_event batch[BATCH];
+    struct pipe_guard guard;
+    int done = 0, count;
+
+    count = epoll_wait(loop->epoll, batch, BATCH, wait_length(context, timeout_ms));
+    if (count < 0 && errno != EINTR)
+        return TENON_ERROR_IO;
+    tn_pipe_block(&guard);
+    loop->stepping = true;
+    if (count > 0) {
+        done = count;
+        loop->batch = batch;
+        loop->batch_count = count;
+        handle_batch(loop);
+        loop->batch = NULL;
+        loop->batch_count = 0;
+    }
+    done += run_timers(context);
+    done += run_ready(loop);
+    loop->stepping = false;
+    tn_pipe_restore(&guard);
+    if (!tn_list_empty(&loop->ready))
+        tn_loop_hint(loop);
+    return done > 0 ? TENON_OK : TENON_AGAIN;
+}
+
+int64_t tn_loop_timeout(struct tenon_context *context)
+{
+    struct loop *loop = &context->loop;
+    int64_t timeout = -1;
+
+    if (!tn_list_empty(&loop->ready))
+        timeout = 0;
+    else if (loop->timer_count > 0) {
+        timeout = loop->timers[0]->due_ms - tn_now(context);
+        if (timeout < 0)
+            timeout = 0;
+    }
+    return timeout;
+}
+
+void tn_loop_wake(struct loop *loop)
+{
+    uint64_t one = 1;
+    ssize_t result;
+
+    /* A full counter is as good as a written one. */
+    result = write(loop->wake, &one, sizeof one);
+    (void)result;
+}
+
+void tn_loop_hint(struct loop *loop)
+{
+    if (!loop->woken && !loop->stepping) {
+        loop->woken = true;
+        tn_loop_wake(loop);
+    }
+}

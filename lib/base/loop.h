@@ -1,0 +1,70 @@
+/*
+ * The event loop of a context: coroutines that can go on, timers, and watched descriptors behind one epoll descriptor
+ * that a foreign loop can wait on.
+ */
+#ifndef TN_LOOP_H
+#define TN_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "co.h"
+#include "memory.h"
+
+/* A timer wakes its coroutine, or calls its function, once. */
+struct timer {
+    int64_t due_ms;
+    size_t place; /* 1 + index in the heap; 0 when it is not set */
+    struct co *co;
+    void (*fire)(struct timer *timer);
+};
+
+enum { TN_READABLE = 1, TN_WRITABLE = 2 };
+
+/* A watched descriptor. ready may unwatch it, or any other. */
+struct source {
+    int fd;
+    bool watched;
+    void (*ready)(struct source *source, unsigned events);
+};
+
+struct loop {
+    const struct memory *memory;
+    int epoll;
+    int wake;
+    bool woken; /* the wake descriptor is readable by our own doing */
+    bool stepping;
+    struct link ready; /* coroutines that can go on */
+    struct timer **timers;
+    size_t timer_count;
+    size_t timer_room;
+    struct epoll_event *batch; /* events being handled now */
+    int batch_count;
+};
+
+tenon_status tn_loop_init(struct loop *loop, const struct memory *memory);
+void tn_loop_clear(struct loop *loop);
+
+/* One turn; TENON_AGAIN when there was nothing to do within the timeout. */
+tenon_status tn_loop_step(struct tenon_context *context, int64_t timeout_ms);
+int64_t tn_loop_timeout(struct tenon_context *context);
+/* From any thread and from a signal handler. */
+void tn_loop_wake(struct loop *loop);
+/* Makes the descriptor readable, so that a foreign loop comes round. */
+void tn_loop_hint(struct loop *loop);
+
+/* Sets a timer anew; without memory for the first one it fails. */
+tenon_status tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co);
+void tn_timer_stop(struct tenon_context *context, struct timer *timer);
+
+static inline bool tn_timer_running(const struct timer *timer)
+{
+    return timer->place != 0;
+}
+
+/* Watches a descriptor for events (TN_READABLE, TN_WRITABLE); again to change them. */
+tenon_status tn_source_watch(struct loop *loop, struct source *source, unsigned events);
+void tn_source_unwatch(struct loop *loop, struct source *source);
+
+#endif

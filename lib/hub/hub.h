@@ -1,0 +1,35 @@
+/* The hub handle, and its operations as other folders use them: as parts of their own (tn_task_begin). */
+#ifndef TN_HUB_H
+#define TN_HUB_H
+
+#include "context.h"
+#include "task.h"
+
+struct tenon_hub {
+    struct handle handle;
+    char *endpoint; /* "https://host" without a slash at its end; NULL for a file: hub */
+    char *folder;   /* of a file: hub; NULL for others */
+    char *token;    /* NULL: none */
+    char *cache;    /* cache folder */
+    int32_t policy;
+};
+
+/* The hub of the setting hub.endpoint, with a reference; the caller is inside the context. */
+tenon_status tn_hub_default(struct tenon_context *context, tenon_hub **hub);
+/* hub with a reference, or the default one where it is NULL. */
+tenon_status tn_hub_or_default(struct tenon_context *context, tenon_hub *hub, tenon_hub **out);
+/* Gives the reference back; the caller is inside the context. */
+void tn_hub_drop(tenon_hub *hub);
+
+/*
+ * The operations behind the public functions of the same name: made, not yet started. A failure is in the context's. The
+ * caller is inside the context and either launches the task (tn_task_launch) or begins it as a part of another operation
+ * (tn_task_begin) and gives it back (tn_task_drop).
+ */
+tenon_status tn_hub_info_new(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task);
+tenon_status tn_hub_list_new(tenon_hub *hub, const char *repository, const tenon_list_options *options, tenon_task **task);
+tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options, tenon_task **task);
+tenon_status tn_hub_snapshot_new(tenon_hub *hub, const char *repository, const tenon_download_options *options, tenon_task **task);
+tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options, tenon_task **task);
+
+#endif

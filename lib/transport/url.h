@@ -1,0 +1,18 @@
+/* Addresses, by libcurl's parser. */
+#ifndef TN_URL_H
+#define TN_URL_H
+
+#include "text.h"
+
+/* Adds "scheme://host:port" in lower case, the port always written; false for what is no http or https address. */
+bool tn_url_origin(const char *url, struct text *origin);
+/* True when both have the same scheme, host and port. */
+bool tn_url_same_origin(const struct memory *memory, const char *a, const char *b);
+/* True when the second is the same host's https where the first is its http, both on their usual ports. */
+bool tn_url_is_upgrade(const struct memory *memory, const char *from, const char *to);
+/* Adds what reference means as seen from base; false when that is no http or https address. */
+bool tn_url_resolve(const char *base, const char *reference, struct text *out);
+/* Adds the address without query, fragment, user and password: what may be shown. */
+void tn_url_show(const char *url, struct text *out);
+
+#endif
