@@ -21,6 +21,7 @@
  *   - A step may be run without its condition having come true; AWAIT tests it again.
  *   - Whoever can make the condition true wakes the coroutine: a child that ends wakes its waiter, a timer and a watched
  *     descriptor wake theirs. tn_co_wake may be called at any time, also twice.
+ *   - Long work is done in slices: AWAIT(co, (status = slice(x)) != TENON_AGAIN || tn_co_go_on(co)) lets others in between.
  *   - The step returns TENON_AGAIN while it waits, else its outcome, and is then not run again.
  *   - Cancelling is giving back what the struct holds (tn_co_stop and a clear function): no step runs for it. So a struct
  *     must at every AWAIT be in a state that its clear function understands.
@@ -55,15 +56,6 @@ struct co {
             return TENON_AGAIN;                                       \
     } while (0)
 
-/* Lets others run, then goes on. */
-#define YIELD(co)                 \
-    do {                          \
-        tn_co_wake(co);           \
-        (co)->line = __LINE__;    \
-        return TENON_AGAIN;       \
-    case __LINE__:;               \
-    } while (0)
-
 #define CO_END(co) }              \
     (co)->line = -1
 
@@ -71,6 +63,8 @@ struct co {
 void tn_co_start(struct co *co, struct tenon_context *context, tenon_status (*step)(struct co *co), struct co *waiter);
 /* Lets it be stepped in this turn of the loop or the next. Nothing happens to one that does not run. */
 void tn_co_wake(struct co *co);
+/* Wakes it and is false: "not yet, but look again after the others", for work that is done in slices. */
+bool tn_co_go_on(struct co *co);
 /* Takes it out of the loop; one that still ran ends with TENON_ERROR_CANCELLED and wakes nobody. */
 void tn_co_stop(struct co *co);
 

@@ -9,7 +9,7 @@
 #include "row.h"
 #include "task.h"
 
-enum { LOG_LINE = 1024, SCRATCH = 64 * 1024 };
+enum { LOG_LINE = 1023, LOG_LIMIT = 256 * 1024, SCRATCH = 64 * 1024 };
 
 /* ---- who is inside ---- */
 
@@ -34,41 +34,38 @@ tenon_status tn_enter(struct tenon_context *context)
 {
     if (context == NULL || tn_forked(context) || !try_enter(context))
         return TENON_ERROR_MISUSE;
+    /* Whoever is inside keeps the context: a callback, or another thread, may free it meanwhile. */
+    atomic_fetch_add(&context->references, 1);
     return TENON_OK;
 }
 
-/* Destroys what was freed by others; returns how many references to the context that gives back. */
-static int bury(struct tenon_context *context)
+/* Destroys what was freed by others. The caller has a reference of its own, so the context stays. */
+static void bury(struct tenon_context *context)
 {
     struct handle *dead = atomic_exchange(&context->graveyard, NULL);
-    int count = 0;
 
     while (dead != NULL) {
         struct handle *next = dead->next_dead;
 
         dead->destroy(dead);
+        tn_context_unref(context);
         dead = next;
-        count++;
     }
-    return count;
 }
 
 static void leave(struct tenon_context *context)
 {
-    int dead = 0;
-
     do {
-        dead += bury(context);
+        bury(context);
         atomic_store(&context->inside, 0);
         /* Somebody may have dug a grave between the two lines above; whoever gets in buries it. */
     } while (atomic_load(&context->graveyard) != NULL && try_enter(context));
-    while (dead-- > 0)
-        tn_context_unref(context);
 }
 
 tenon_status tn_leave(struct tenon_context *context, tenon_status status)
 {
     leave(context);
+    tn_context_unref(context);
     return status;
 }
 
@@ -102,13 +99,15 @@ void tn_handle_free(struct handle *handle)
         leave(context);
         tn_context_unref(context);
     } else {
-        /* The context's own reference of this handle is given back when it is buried. */
+        /* The handle's own reference to the context is given back when it is buried, which may be at once. */
+        tenon_context_ref(context);
         handle->next_dead = atomic_load(&context->graveyard);
         while (!atomic_compare_exchange_weak(&context->graveyard, &handle->next_dead, handle))
             ;
         tn_loop_wake(&context->loop);
         if (try_enter(context))
             leave(context);
+        tn_context_unref(context);
     }
 }
 
@@ -174,25 +173,19 @@ bool tn_logs(const struct tenon_context *context, int32_t level)
 
 void tn_log(struct tenon_context *context, int32_t level, const char *component, const char *format, ...)
 {
-    char line[LOG_LINE];
-    tenon_log_record record = { .struct_size = sizeof record, .level = level, .component = component, .text = line };
+    tenon_log_record record = { .struct_size = sizeof record, .level = level, .component = component };
     struct text text;
     va_list arguments;
 
     if (!tn_logs(context, level))
         return;
-    tn_text_init(&text, &context->memory, 16 * LOG_LINE);
+    tn_text_init(&text, &context->memory, LOG_LIMIT);
     va_start(arguments, format);
     tn_text_format_v(&text, format, arguments);
     va_end(arguments);
     if (!text.failed) {
-        /* Masked before it is cut: half a secret is a secret too. */
-        tn_secrets_mask(&context->secrets, text.data);
-        strncpy(line, text.data, sizeof line - 1);
-        line[sizeof line - 1] = '\0';
-        for (char *c = line; *c != '\0'; c++)
-            if ((unsigned char)*c < 0x20 || *c == 0x7f)
-                *c = ' ';
+        tn_clean_line(&context->secrets, text.data, LOG_LINE);
+        record.text = text.data;
         context->logger.write(context->logger.user, &record);
     }
     tn_text_clear(&text);
@@ -384,7 +377,7 @@ int64_t tenon_context_timeout(tenon_context *context)
 
     if (tn_enter(context) == TENON_OK) {
         timeout = tn_loop_timeout(context);
-        leave(context);
+        tn_leave(context, TENON_OK);
     }
     return timeout;
 }

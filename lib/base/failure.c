@@ -6,7 +6,8 @@
 #include "row.h"
 #include "text.h"
 
-enum { MESSAGE_LIMIT = 4000, SECRET_LEAST = 6 };
+/* What comes from elsewhere may be long: it is formatted whole, masked, and only then cut. */
+enum { MESSAGE_MOST = 4000, CODE_MOST = 200, FORMAT_LIMIT = 256 * 1024, SECRET_LEAST = 6 };
 
 void tn_failure_init(struct failure *failure, const struct memory *memory, const struct secrets *secrets)
 {
@@ -27,47 +28,57 @@ void tn_failure_clear(struct failure *failure)
     tn_failure_init(failure, failure->memory, failure->secrets);
 }
 
-/* One clean line: valid UTF-8, no control characters, no secrets. */
-static void make_clean(const struct failure *failure, char *text)
+/* Masked before it is cut: half a secret is a secret too. */
+void tn_clean_line(const struct secrets *secrets, char *text, size_t most)
 {
-    unsigned char *c = (unsigned char *)text;
-    size_t left = strlen(text);
+    unsigned char *bytes = (unsigned char *)text;
+    size_t length = strlen(text), at = 0, step = 0;
 
-    if (failure->secrets != NULL)
-        tn_secrets_mask(failure->secrets, text);
-    while (left > 0) {
-        size_t length = tn_utf8_length(c, left);
-        size_t step = length == 0 ? 1 : length;
+    if (secrets != NULL)
+        tn_secrets_mask(secrets, text);
+    for (; at < length; at += step) {
+        size_t good = tn_utf8_length(bytes + at, length - at);
 
-        if (length == 0 || *c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0))
-            memset(c, *c == '\n' || *c == '\t' ? ' ' : '?', step);
-        c += step;
-        left -= step;
+        step = good == 0 ? 1 : good;
+        if (at + step > most)
+            break;
+        if (good == 0 || bytes[at] < 0x20 || bytes[at] == 0x7f || (bytes[at] == 0xc2 && bytes[at + 1] < 0xa0))
+            memset(bytes + at, bytes[at] == '\n' || bytes[at] == '\r' || bytes[at] == '\t' ? ' ' : '?', step);
     }
+    text[at] = '\0';
 }
 
-static char *make_line(const struct failure *failure, const char *format, va_list arguments)
+/* The line without the reason where that is NULL; NULL without memory. */
+static char *make_line(const struct failure *failure, const char *reason, const char *format, va_list arguments)
 {
     struct text text;
     char *line;
 
-    tn_text_init(&text, failure->memory, MESSAGE_LIMIT);
+    tn_text_init(&text, failure->memory, FORMAT_LIMIT);
     tn_text_format_v(&text, format, arguments);
+    if (reason != NULL)
+        tn_text_format(&text, ": %s", reason);
     line = tn_text_take(&text);
     if (line != NULL)
-        make_clean(failure, line);
+        tn_clean_line(failure->secrets, line, MESSAGE_MOST);
     return line;
+}
+
+/* The line was made before the earlier failure is forgotten, because it may quote that. */
+static void note(struct failure *failure, tenon_status status, char *line)
+{
+    tn_failure_clear(failure);
+    failure->status = status;
+    failure->message = line;
 }
 
 tenon_status tn_fail(struct failure *failure, tenon_status status, const char *format, ...)
 {
     va_list arguments;
 
-    tn_failure_clear(failure);
     va_start(arguments, format);
-    failure->message = make_line(failure, format, arguments);
+    note(failure, status, make_line(failure, NULL, format, arguments));
     va_end(arguments);
-    failure->status = status;
     return status;
 }
 
@@ -118,20 +129,12 @@ static const char *hint_of_errno(int error)
 tenon_status tn_fail_system(struct failure *failure, int error, const char *format, ...)
 {
     va_list arguments;
-    struct text text;
     char reason[128];
+    bool known = strerror_r(error, reason, sizeof reason) == 0;
 
-    tn_failure_clear(failure);
-    tn_text_init(&text, failure->memory, MESSAGE_LIMIT);
     va_start(arguments, format);
-    tn_text_format_v(&text, format, arguments);
+    note(failure, status_of_errno(error), make_line(failure, known ? reason : NULL, format, arguments));
     va_end(arguments);
-    if (strerror_r(error, reason, sizeof reason) == 0)
-        tn_text_format(&text, ": %s", reason);
-    failure->message = tn_text_take(&text);
-    if (failure->message != NULL)
-        make_clean(failure, failure->message);
-    failure->status = status_of_errno(error);
     failure->system_error = error;
     if (hint_of_errno(error) != NULL)
         tn_hint(failure, "%s", hint_of_errno(error));
@@ -141,20 +144,24 @@ tenon_status tn_fail_system(struct failure *failure, int error, const char *form
 tenon_status tn_hint(struct failure *failure, const char *format, ...)
 {
     va_list arguments;
+    char *line;
 
-    tn_release(failure->memory, failure->hint);
     va_start(arguments, format);
-    failure->hint = make_line(failure, format, arguments);
+    line = make_line(failure, NULL, format, arguments);
     va_end(arguments);
+    tn_release(failure->memory, failure->hint);
+    failure->hint = line;
     return failure->status;
 }
 
 static void set_clean(const struct failure *failure, char **field, const char *value)
 {
+    char *copy = tn_copy(failure->memory, value);
+
+    if (copy != NULL)
+        tn_clean_line(failure->secrets, copy, CODE_MOST);
     tn_release(failure->memory, *field);
-    *field = tn_copy_n(failure->memory, value, strnlen(value, 200));
-    if (*field != NULL)
-        make_clean(failure, *field);
+    *field = copy;
 }
 
 void tn_failure_set_code(struct failure *failure, const char *code)
@@ -214,9 +221,10 @@ tenon_status tn_failure_row(const struct failure *failure, tenon_error *row)
 
 tenon_status tn_secrets_add(struct secrets *secrets, const char *value)
 {
-    char **values;
+    size_t length = strlen(value), place = 0;
+    char **values, *copy;
 
-    if (strlen(value) < SECRET_LEAST)
+    if (length < SECRET_LEAST)
         return TENON_OK;
     for (size_t i = 0; i < secrets->count; i++)
         if (strcmp(secrets->values[i], value) == 0)
@@ -225,9 +233,14 @@ tenon_status tn_secrets_add(struct secrets *secrets, const char *value)
     if (values == NULL)
         return TENON_ERROR_MEMORY;
     secrets->values = values;
-    values[secrets->count] = tn_copy(secrets->memory, value);
-    if (values[secrets->count] == NULL)
+    copy = tn_copy(secrets->memory, value);
+    if (copy == NULL)
         return TENON_ERROR_MEMORY;
+    /* Long ones first: masking one that is a part of another would leave the rest of that to be read. */
+    while (place < secrets->count && strlen(values[place]) >= length)
+        place++;
+    memmove(values + place + 1, values + place, (secrets->count - place) * sizeof *values);
+    values[place] = copy;
     secrets->count++;
     return TENON_OK;
 }

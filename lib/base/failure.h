@@ -54,5 +54,10 @@ tenon_status tn_secrets_add(struct secrets *secrets, const char *value);
 void tn_secrets_clear(struct secrets *secrets);
 /* Overwrites every secret in text with stars, in place. */
 void tn_secrets_mask(const struct secrets *secrets, char *text);
+/*
+ * Makes text one clean line of at most that many bytes, in place: valid UTF-8, no control characters, no secrets (NULL:
+ * there are none).
+ */
+void tn_clean_line(const struct secrets *secrets, char *text, size_t most);
 
 #endif

@@ -70,6 +70,7 @@ int tn_file_open(const char *path, enum file_mode mode, struct failure *failure)
 {
     static const int flags[] = {
         [FILE_READ] = O_RDONLY,
+        [FILE_READ_WRITE] = O_RDWR | O_NOFOLLOW,
         [FILE_WRITE] = O_RDWR | O_CREAT | O_NOFOLLOW,
         [FILE_WRITE_NEW] = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
         [FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW,
@@ -238,18 +239,20 @@ tenon_status tn_file_replace(const char *path, const void *data, size_t size, un
 static tenon_status copy_bytes(int from, int to, const char *source, const char *target, struct failure *failure)
 {
     ssize_t moved = 1;
-    int64_t offset = 0;
+    int64_t offset = 0, copied = 0;
     char piece[32768];
     size_t got = sizeof piece;
     tenon_status status = TENON_OK;
 
     if (ioctl(to, FICLONE, from) == 0)
         return TENON_OK;
-    while (moved > 0)
+    while (moved > 0) {
         moved = copy_file_range(from, NULL, to, NULL, 1 << 26, 0);
-    if (moved == 0)
+        copied += moved;
+    }
+    if (moved == 0 && copied > 0)
         return TENON_OK;
-    /* Not on these file systems: by hand, from the start. */
+    /* Not on these file systems (some say so by copying nothing): by hand, from the start. */
     while (status == TENON_OK && got == sizeof piece) {
         status = tn_file_read_at(from, piece, sizeof piece, offset, &got, source, failure);
         if (status == TENON_OK)
@@ -257,7 +260,7 @@ static tenon_status copy_bytes(int from, int to, const char *source, const char 
         offset += (int64_t)got;
     }
     if (status == TENON_OK)
-        status = tn_file_set_size(to, offset - (int64_t)sizeof piece + (int64_t)got, target, failure);
+        status = tn_file_set_size(to, offset, target, failure);
     return status;
 }
 
@@ -339,6 +342,17 @@ tenon_status tn_folder_remove(const char *path, struct failure *failure)
     return remove_below(AT_FDCWD, path, path, 0, failure);
 }
 
+/* Makes one folder; true when it exists now. */
+static bool make_folder(const char *path, unsigned mode, struct failure *failure)
+{
+    int error = mkdir(path, mode) == 0 ? 0 : errno;
+    bool made = error == 0 || tn_folder_exists(path);
+
+    if (!made)
+        tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path);
+    return made;
+}
+
 tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *failure)
 {
     char above[PATH_MAX];
@@ -351,13 +365,11 @@ tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *fai
     memcpy(above, path, length + 1);
     for (char *slash = above + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
         *slash = '\0';
-        if (mkdir(above, mode) != 0 && errno != EEXIST && !tn_folder_exists(above))
-            return tn_fail_system(failure, errno, "the folder %s cannot be made", above);
+        if (!make_folder(above, mode, failure))
+            return failure->status;
         *slash = '/';
     }
-    if (mkdir(path, mode) != 0 && (errno != EEXIST || !tn_folder_exists(path)))
-        return tn_fail_system(failure, errno == EEXIST ? ENOTDIR : errno, "the folder %s cannot be made", path);
-    return TENON_OK;
+    return make_folder(path, mode, failure) ? TENON_OK : failure->status;
 }
 
 tenon_status tn_folder_make_above(const char *path, struct failure *failure)
@@ -410,11 +422,13 @@ static void nearest_folder(const char *path, char *near, size_t size)
     char *slash;
 
     snprintf(near, size, "%s", path);
-    while (!tn_folder_exists(near) && (slash = strrchr(near, '/')) != NULL)
-        if (slash == near)
-            near[1] = '\0';
+    while (!tn_folder_exists(near) && strcmp(near, "/") != 0 && strcmp(near, ".") != 0) {
+        slash = strrchr(near, '/');
+        if (slash == NULL)
+            snprintf(near, size, ".");
         else
-            *slash = '\0';
+            slash[slash == near] = '\0';
+    }
 }
 
 int64_t tn_disk_free(const char *path)

@@ -31,6 +31,7 @@ bool tn_folder_exists(const char *path);
 
 enum file_mode {
     FILE_READ,        /* must exist */
+    FILE_READ_WRITE,  /* must exist; never through a link */
     FILE_WRITE,       /* for reading and writing; made when missing; never through a link */
     FILE_WRITE_NEW,   /* must not exist */
     FILE_APPEND       /* made when missing */

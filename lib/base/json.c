@@ -35,6 +35,9 @@ tenon_status tn_json_read(const char *data, size_t length, const char *what, jso
     if (depth_of(data, length) > DEPTH)
         return tn_fail(failure, TENON_ERROR_PROTOCOL, "%s is nested more than %d levels deep", what, (int)DEPTH);
     document = json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
+    /* Numbers beyond 64 bits are found in the wild ("model_max_length": 1000000000000000019884624838656). */
+    if (document == NULL && json_error_code(&error) == json_error_numeric_overflow)
+        document = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
     if (document == NULL && json_error_code(&error) == json_error_out_of_memory)
         return tn_fail_memory(failure);
     if (document == NULL)

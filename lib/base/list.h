@@ -46,6 +46,17 @@ static inline void tn_unlink(struct link *link)
     link->next = NULL;
 }
 
+/* Moves everything from one list to an empty one. */
+static inline void tn_list_move(struct link *to, struct link *from)
+{
+    if (!tn_list_empty(from)) {
+        *to = *from;
+        to->next->previous = to;
+        to->previous->next = to;
+        tn_list_init(from);
+    }
+}
+
 /* Takes the first link out of the list; NULL when there is none. */
 static inline struct link *tn_list_take(struct link *list)
 {

@@ -10,7 +10,7 @@
 #include "context.h"
 #include "process.h"
 
-enum { BATCH = 64, TURN_STEPS = 1000 };
+enum { BATCH = 64 };
 
 tenon_status tn_loop_init(struct loop *loop, const struct memory *memory)
 {
@@ -63,6 +63,12 @@ void tn_co_wake(struct co *co)
     }
 }
 
+bool tn_co_go_on(struct co *co)
+{
+    tn_co_wake(co);
+    return false;
+}
+
 void tn_co_stop(struct co *co)
 {
     tn_unlink(&co->link);
@@ -86,13 +92,15 @@ static void co_run(struct co *co)
     }
 }
 
-/* Runs those that can go on, a bounded number so that descriptors get their turn too. */
+/* Runs those that can go on now; one that is woken meanwhile waits for the next turn, so that descriptors get theirs. */
 static int run_ready(struct loop *loop)
 {
-    struct link *link;
+    struct link now, *link;
     int count = 0;
 
-    while (count < TURN_STEPS && (link = tn_list_take(&loop->ready)) != NULL) {
+    tn_list_init(&now);
+    tn_list_move(&now, &loop->ready);
+    while ((link = tn_list_take(&now)) != NULL) {
         co_run(TN_CONTAINER(link, struct co, link));
         count++;
     }
@@ -148,7 +156,7 @@ tenon_status tn_timer_set(struct tenon_context *context, struct timer *timer, in
         loop->timers = timers;
         loop->timer_room = room;
     }
-    timer->due_ms = tn_now(context) + (after_ms < 0 ? 0 : after_ms);
+    timer->due_ms = tn_later(tn_now(context), after_ms);
     timer->co = co;
     heap_put(loop, loop->timer_count++, timer);
     heap_up(loop, loop->timer_count - 1);
@@ -306,7 +314,7 @@ int64_t tn_loop_timeout(struct tenon_context *context)
 
     if (!tn_list_empty(&loop->ready))
         timeout = 0;
-    else if (loop->timer_count > 0) {
+    else if (loop->timer_count > 0 && loop->timers[0]->due_ms < TN_NEVER) {
         timeout = loop->timers[0]->due_ms - tn_now(context);
         if (timeout < 0)
             timeout = 0;

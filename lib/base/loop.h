@@ -54,7 +54,17 @@ void tn_loop_wake(struct loop *loop);
 /* Makes the descriptor readable, so that a foreign loop comes round. */
 void tn_loop_hint(struct loop *loop);
 
-/* Sets a timer anew; without memory for the first one it fails. */
+#define TN_NEVER INT64_MAX
+
+/* The moment that long after now, TN_NEVER at most; what is below 0 counts as 0. */
+static inline int64_t tn_later(int64_t now_ms, int64_t after_ms)
+{
+    if (after_ms < 0)
+        after_ms = 0;
+    return now_ms > TN_NEVER - after_ms ? TN_NEVER : now_ms + after_ms;
+}
+
+/* Sets a timer anew, TN_NEVER to keep its place only. Needs memory, and so can fail, only where it is not set. */
 tenon_status tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co);
 void tn_timer_stop(struct tenon_context *context, struct timer *timer);
 

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,6 +165,17 @@ tenon_status tn_process_start(const struct process_plan *plan, struct process *p
     return TENON_OK;
 }
 
+int tn_process_reap(const struct process *process)
+{
+    pid_t ended;
+    int end = 0;
+
+    do
+        ended = waitpid(process->id, &end, 0);
+    while (ended < 0 && errno == EINTR);
+    return ended == process->id && WIFEXITED(end) ? WEXITSTATUS(end) : -1;
+}
+
 static bool is_program(const char *path)
 {
     struct stat facts;
@@ -193,11 +206,12 @@ bool tn_program_find(const char *name, const char *path, struct text *out)
 
 void tn_pipe_block(struct pipe_guard *guard)
 {
-    sigset_t pipe, before;
+    sigset_t pipe, before, waiting;
 
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
-    guard->ours = pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
+    guard->blocked = pthread_sigmask(SIG_BLOCK, &pipe, &before) != 0 || sigismember(&before, SIGPIPE) == 1;
+    guard->pending = guard->blocked && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE) == 1;
 }
 
 void tn_pipe_restore(struct pipe_guard *guard)
@@ -205,12 +219,20 @@ void tn_pipe_restore(struct pipe_guard *guard)
     static const struct timespec at_once = { 0, 0 };
     sigset_t pipe;
 
-    if (!guard->ours)
-        return;
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
-    sigtimedwait(&pipe, NULL, &at_once);
-    pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
+    if (!guard->pending)
+        sigtimedwait(&pipe, NULL, &at_once);
+    if (!guard->blocked)
+        pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
+}
+
+int32_t tn_processor_count(void)
+{
+    cpu_set_t set;
+    long count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
+
+    return count > 0 ? (int32_t)count : 1;
 }
 
 void tn_system_random(void *bytes, size_t size)

@@ -27,6 +27,8 @@ struct process_plan {
 };
 
 tenon_status tn_process_start(const struct process_plan *plan, struct process *process, struct failure *failure);
+/* Waits for a child that is about to end. Its exit code; -1 when a signal ended it, or somebody else has asked for it. */
+int tn_process_reap(const struct process *process);
 /* True while it exists and has not ended; one that waits to be reaped has ended. */
 bool tn_process_alive(const struct process *process);
 /* The process with that id as it is now; start is 0 when there is none. */
@@ -46,12 +48,15 @@ void tn_process_world(struct text *out);
  * meanwhile is taken off again. The host's handlers and masks are as before afterwards.
  */
 struct pipe_guard {
-    bool ours; /* it was not blocked before */
+    bool blocked; /* it was before */
+    bool pending; /* it was before: then it is the host's */
 };
 
 void tn_pipe_block(struct pipe_guard *guard);
 void tn_pipe_restore(struct pipe_guard *guard);
 
+/* Processors that this process may use; at least 1. */
+int32_t tn_processor_count(void);
 void tn_system_random(void *bytes, size_t size);
 /* The folder of the file that this library was loaded from; nothing when it cannot be told. */
 void tn_library_folder(struct text *out);

@@ -209,6 +209,48 @@ static tenon_status read_cache_home(struct settings *settings)
     return settings->environment[SETTING_HUB_HOME] != NULL ? TENON_OK : TENON_ERROR_MEMORY;
 }
 
+/*
+ * What a job on this machine finds of our environment: where things are and how text looks. Nothing else, because the rest
+ * of it may hold secrets.
+ */
+static const char *const inherited[] = {
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR", "XDG_CACHE_HOME",
+    "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "HF_HOME", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
+    "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
+};
+
+enum { INHERITED = sizeof inherited / sizeof inherited[0] };
+
+static tenon_status read_inherited(struct settings *settings)
+{
+    size_t count = 0;
+
+    settings->inherited = tn_alloc_array(settings->memory, INHERITED + 1, sizeof *settings->inherited);
+    if (settings->inherited == NULL)
+        return TENON_ERROR_MEMORY;
+    for (size_t i = 0; i < INHERITED; i++) {
+        const char *value = getenv(inherited[i]);
+        struct text pair;
+
+        if (value == NULL)
+            continue;
+        tn_text_init(&pair, settings->memory, SIZE_MAX / 2);
+        tn_text_format(&pair, "%s=%s", inherited[i], value);
+        settings->inherited[count] = tn_text_take(&pair);
+        if (settings->inherited[count++] == NULL)
+            return TENON_ERROR_MEMORY;
+    }
+    return TENON_OK;
+}
+
+const char *const *tn_settings_inherited(const struct settings *settings)
+{
+    static const char *const none[] = { NULL };
+
+    return settings->inherited != NULL ? (const char *const *)settings->inherited : none;
+}
+
 tenon_status tn_settings_open(struct settings *settings, const struct memory *memory, struct secrets *secrets, bool environment)
 {
     tenon_status status = TENON_OK;
@@ -220,6 +262,8 @@ tenon_status tn_settings_open(struct settings *settings, const struct memory *me
         status = read_variable(settings, i);
     if (environment && status == TENON_OK)
         status = read_cache_home(settings);
+    if (environment && status == TENON_OK)
+        status = read_inherited(settings);
     return status;
 }
 
@@ -229,6 +273,10 @@ void tn_settings_clear(struct settings *settings)
         tn_release(settings->memory, settings->environment[i]);
         tn_release(settings->memory, settings->values[i]);
     }
+    for (char **pair = settings->inherited; pair != NULL && *pair != NULL; pair++)
+        tn_release(settings->memory, *pair);
+    if (settings->memory != NULL)
+        tn_release(settings->memory, settings->inherited);
     memset(settings, 0, sizeof *settings);
 }
 
@@ -326,23 +374,25 @@ bool tn_setting_flag(const struct settings *settings, enum setting_id id)
 
 void tn_setting_path(const struct settings *settings, enum setting_id id, struct text *out)
 {
-    const char *value = value_in_force(settings, id);
+    const char *value = value_in_force(settings, id), *rest = value;
     size_t start = out->length;
+    int base = -1;
 
-    if (value[0] == '~' && (value[1] == '/' || value[1] == '\0')) {
-        tn_setting_path(settings, SETTING_HOME, out);
-        tn_text_add(out, value + 1);
+    /* The home folder itself is taken as it is, or "~" would be looked for for ever. */
+    if (id != SETTING_HOME && value[0] == '~' && (value[1] == '/' || value[1] == '\0')) {
+        base = SETTING_HOME;
+        rest = value + 1;
     } else if (value == rows[id].default_value && value[0] == '{') {
         size_t length = strcspn(value, "}");
-        int base = -1;
 
         for (int i = 0; i < SETTING_COUNT; i++)
             if (strlen(rows[i].key) == length - 1 && strncmp(rows[i].key, value + 1, length - 1) == 0)
                 base = i;
+        rest = value + length + 1;
+    }
+    if (base >= 0)
         tn_setting_path(settings, (enum setting_id)base, out);
-        /* Without its base there is no such path: "/.cache" would be somebody else's. */
-        if (out->length > start)
-            tn_text_add(out, value + length + 1);
-    } else
-        tn_text_add(out, value);
+    /* Without its base there is no such path: "/.cache" would be somebody else's. */
+    if (base < 0 || out->length > start)
+        tn_text_add(out, rest);
 }

@@ -55,10 +55,13 @@ struct settings {
     struct secrets *secrets;
     char *environment[SETTING_COUNT]; /* as found when the context was opened; NULL for none */
     char *values[SETTING_COUNT];      /* as set by the caller; NULL for none */
+    char **inherited;                 /* what a local job gets of our environment, "NAME=value"; ends with NULL */
 };
 
 tenon_status tn_settings_open(struct settings *settings, const struct memory *memory, struct secrets *secrets, bool environment);
 void tn_settings_clear(struct settings *settings);
+/* What a local job gets of the environment, as it was when the context was opened; ends with NULL, never NULL itself. */
+const char *const *tn_settings_inherited(const struct settings *settings);
 /* value NULL gives back the default. */
 tenon_status tn_settings_set(struct settings *settings, const char *key, const char *value, struct failure *failure);
 /* The same from "key=value". */

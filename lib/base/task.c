@@ -20,7 +20,7 @@ static void task_clear(struct tenon_task *task)
 
 static void tell_news(struct tenon_task *task)
 {
-    if (!tn_linked(&task->news)) {
+    if (!task->part && !tn_linked(&task->news)) {
         tn_list_add(&task->handle.context->news, &task->news);
         tn_loop_hint(&task->handle.context->loop);
     }
@@ -98,22 +98,39 @@ static tenon_status task_step(struct co *co)
     return status;
 }
 
+static void cancel(struct tenon_task *task)
+{
+    if (tn_co_running(&task->co)) {
+        tn_co_stop(&task->co);
+        tn_fail(&task->failure, TENON_ERROR_CANCELLED, "%s was cancelled", task->operation->name);
+        task_clear(task);
+        tell_news(task);
+    }
+}
+
+/* What was freed while we wait runs no further, be it the very task we wait for; its memory goes when we leave. */
+static void cancel_freed(struct tenon_context *context)
+{
+    for (struct handle *dead = atomic_load(&context->graveyard); dead != NULL; dead = dead->next_dead)
+        if (dead->destroy == task_destroy)
+            cancel(TN_CONTAINER(dead, struct tenon_task, handle));
+}
+
 /* Turns the loop until the task has ended, something can be read, or time is up. */
 static tenon_status drive(struct tenon_task *task, int64_t timeout_ms, bool (*enough)(const struct tenon_task *task))
 {
     struct tenon_context *context = task->handle.context;
-    int64_t end = timeout_ms < 0 ? -1 : tn_now(context) + timeout_ms;
+    int64_t end = timeout_ms < 0 ? TN_NEVER : tn_later(tn_now(context), timeout_ms);
+    int64_t left = 1;
     tenon_status status = TENON_OK;
 
-    while (!enough(task) && status == TENON_OK) {
-        int64_t left = end < 0 ? -1 : end - tn_now(context);
-
-        status = tn_loop_step(context, end >= 0 && left < 0 ? 0 : left);
-        if (status == TENON_AGAIN && (end < 0 || left > 0))
-            status = TENON_OK;
-        if (status == TENON_OK && end >= 0 && left <= 0 && !enough(task))
-            status = TENON_AGAIN;
+    while (!enough(task) && left > 0 && status >= 0) {
+        left = end - tn_now(context);
+        status = tn_loop_step(context, end == TN_NEVER ? -1 : left > 0 ? left : 0);
+        cancel_freed(context);
     }
+    if (status >= 0)
+        status = TENON_AGAIN;
     return enough(task) ? TENON_OK : status;
 }
 
@@ -126,6 +143,7 @@ void tn_task_begin(struct tenon_task *task, struct co *waiter)
 {
     task->started_ms = tn_now(task->handle.context);
     task->drops = !task->operation->yields_bytes;
+    task->part = true;
     tn_co_start(&task->co, task->handle.context, task_step, waiter);
 }
 
@@ -272,7 +290,7 @@ static tenon_status outcome(const struct tenon_task *task)
 
 static void make_room(struct tenon_task *task)
 {
-    if (task->operation->drained != NULL)
+    if (tn_co_running(&task->co) && task->operation->drained != NULL)
         task->operation->drained(task);
     else
         tn_co_wake(&task->co);
@@ -321,12 +339,7 @@ void tenon_task_cancel(tenon_task *task)
 {
     if (enter_task(task) != TENON_OK)
         return;
-    if (tn_co_running(&task->co)) {
-        tn_co_stop(&task->co);
-        tn_fail(&task->failure, TENON_ERROR_CANCELLED, "%s was cancelled", task->operation->name);
-        task_clear(task);
-        tell_news(task);
-    }
+    cancel(task);
     leave_task(task, TENON_OK);
 }
 
@@ -335,19 +348,23 @@ static void measure_rate(struct tenon_task *task, int64_t now)
 {
     tenon_progress *progress = &task->progress;
     int64_t moved = progress->bytes - progress->bytes_present;
+    int64_t left = progress->bytes_total - progress->bytes;
 
     if (task->rate_ms == 0)
         task->rate_ms = task->started_ms;
     if (now - task->rate_ms >= RATE_WINDOW_MS) {
         int64_t rate = (moved - task->rate_bytes) * 1000 / (now - task->rate_ms);
 
+        /* What was thrown away and is fetched anew is no progress. */
+        rate = rate < 0 ? 0 : rate;
         progress->bytes_per_second = progress->bytes_per_second < 0 ? rate : (progress->bytes_per_second + rate) / 2;
         task->rate_ms = now;
         task->rate_bytes = moved;
     }
     progress->left_ms = -1;
-    if (progress->bytes_per_second > 0 && progress->bytes_total >= progress->bytes)
-        progress->left_ms = (progress->bytes_total - progress->bytes) * 1000 / progress->bytes_per_second;
+    /* A server may claim any size. */
+    if (progress->bytes_per_second > 0 && left >= 0 && left < INT64_MAX / 1000)
+        progress->left_ms = left * 1000 / progress->bytes_per_second;
 }
 
 tenon_status tenon_task_progress(tenon_task *task, tenon_progress *row)

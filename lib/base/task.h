@@ -41,6 +41,7 @@ struct tenon_task {
     size_t bytes_read;
     size_t bytes_room; /* how many bytes may wait to be read; a part of another operation may allow more */
     bool drops; /* the reader wants only the end */
+    bool part;  /* of another operation: the caller does not know it */
     bool cleared;
 
     struct text text;

@@ -23,6 +23,7 @@ void tn_text_reset(struct text *text)
 {
     text->length = 0;
     text->failed = false;
+    text->full = false;
     if (text->data != NULL)
         text->data[0] = '\0';
 }
@@ -33,8 +34,11 @@ static bool text_reserve(struct text *text, size_t more)
     size_t room = text->room == 0 ? 64 : text->room;
     char *data;
 
-    if (text->failed || more > text->limit || text->length > text->limit - more) {
+    if (text->failed)
+        return false;
+    if (more > text->limit || text->length > text->limit - more) {
         text->failed = true;
+        text->full = true;
         return false;
     }
     if (text->length + more < text->room)

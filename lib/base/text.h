@@ -19,6 +19,7 @@ struct text {
     size_t room;
     size_t limit;
     bool failed;
+    bool full; /* it failed because of its bound */
 };
 
 void tn_text_init(struct text *text, const struct memory *memory, size_t limit);

@@ -3,6 +3,8 @@
 #define TN_HUB_H
 
 #include "context.h"
+#include "repository.h"
+#include "request.h"
 #include "task.h"
 
 struct tenon_hub {
@@ -31,5 +33,23 @@ tenon_status tn_hub_list_new(tenon_hub *hub, const char *repository, const tenon
 tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options, tenon_task **task);
 tenon_status tn_hub_snapshot_new(tenon_hub *hub, const char *repository, const tenon_download_options *options, tenon_task **task);
 tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options, tenon_task **task);
+
+/* ---- for the files of this folder ---- */
+
+/* True when no request may be made. */
+bool tn_hub_is_offline(const tenon_hub *hub, int32_t policy);
+/* The policy of a call: its own, else the hub's, else the default; offline when the context is. */
+int32_t tn_hub_policy(const tenon_hub *hub, int32_t asked);
+/*
+ * Makes a request one of this hub's: its token where the address is the hub's own, its errors, what for messages. The
+ * address must be set. what is borrowed.
+ */
+void tn_hub_request(tenon_hub *hub, struct request *request, const char *what);
+/* Adds "ENDPOINT/api/models/ID" and so on. */
+void tn_hub_api(const tenon_hub *hub, const struct repository *repository, struct text *out);
+/* Adds "ENDPOINT/ID/resolve/REVISION/PATH". */
+void tn_hub_resolve(const tenon_hub *hub, const struct repository *repository, const char *revision, const char *path, struct text *out);
+/* The failure of a call that would need a request although none may be made. */
+tenon_status tn_hub_fail_offline(struct failure *failure, const char *what);
 
 #endif

@@ -17,6 +17,7 @@ struct curl_engine {
     struct link sockets;
     CURL *idle[IDLE_HANDLES]; /* easy handles to be used again */
     int idle_count;
+    bool starved;             /* a socket could not be watched: libcurl has stopped them all */
 };
 
 struct transfer {
@@ -25,7 +26,8 @@ struct transfer {
     struct exchange *exchange;
     CURL *easy;
     struct curl_slist *headers;
-    bool final; /* the headers of the final answer are complete */
+    int64_t moved; /* bytes of bodies, up and down */
+    bool final;    /* the headers of the final answer are complete */
     bool aborted;
     char error[CURL_ERROR_SIZE];
 };
@@ -64,6 +66,11 @@ static size_t take_header(char *line, size_t size, size_t count, void *user)
     return answer->failed ? 0 : size * count;
 }
 
+static void note_activity(struct transfer *transfer)
+{
+    transfer->exchange->active_ms = tn_now(transfer->owner->context);
+}
+
 /* Tells the exchange once that the final answer has begun. */
 static enum exchange_take begin(struct transfer *transfer)
 {
@@ -74,6 +81,7 @@ static enum exchange_take begin(struct transfer *transfer)
     if (!transfer->final) {
         curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
         exchange->status = (int32_t)status;
+        note_activity(transfer);
         take = exchange->started(exchange);
         transfer->final = take == EXCHANGE_TAKEN;
     }
@@ -120,12 +128,27 @@ static int connection_stands(void *user, char *remote, char *local, int remote_p
     (void)remote_port;
     (void)local_port;
     transfer->exchange->connected = true;
+    note_activity(transfer);
     return CURL_PREREQFUNC_OK;
+}
+
+/* Called often; only bytes that move tell that the other side lives. */
+static int watch_progress(void *user, curl_off_t all_down, curl_off_t down, curl_off_t all_up, curl_off_t up)
+{
+    struct transfer *transfer = user;
+
+    (void)all_down;
+    (void)all_up;
+    if (transfer->moved != down + up) {
+        transfer->moved = down + up;
+        note_activity(transfer);
+    }
+    return 0;
 }
 
 /* ---- sockets and time ---- */
 
-static void finish_all(struct curl_engine *engine);
+static void settle(struct curl_engine *engine);
 
 static void socket_ready(struct source *source, unsigned events)
 {
@@ -135,7 +158,7 @@ static void socket_ready(struct source *source, unsigned events)
     int running;
 
     curl_multi_socket_action(engine->multi, source->fd, bits, &running);
-    finish_all(engine);
+    settle(engine);
 }
 
 static void timer_fired(struct timer *timer)
@@ -144,7 +167,7 @@ static void timer_fired(struct timer *timer)
     int running;
 
     curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    finish_all(engine);
+    settle(engine);
 }
 
 static void forget_socket(struct curl_engine *engine, struct watched_socket *socket)
@@ -153,6 +176,20 @@ static void forget_socket(struct curl_engine *engine, struct watched_socket *soc
         tn_source_unwatch(&engine->context->loop, &socket->source);
     tn_unlink(&socket->link);
     tn_release(&engine->context->memory, socket);
+}
+
+static struct watched_socket *remember_socket(struct curl_engine *engine, curl_socket_t fd)
+{
+    struct watched_socket *socket = tn_alloc(&engine->context->memory, sizeof *socket);
+
+    if (socket != NULL) {
+        socket->owner = engine;
+        socket->source.fd = fd;
+        socket->source.ready = socket_ready;
+        tn_list_add(&engine->sockets, &socket->link);
+        curl_multi_assign(engine->multi, fd, socket);
+    }
+    return socket;
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
@@ -169,39 +206,28 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
         }
         return 0;
     }
-    if (socket == NULL) {
-        socket = tn_alloc(&engine->context->memory, sizeof *socket);
-        if (socket == NULL)
-            return -1;
-        socket->owner = engine;
-        socket->source.fd = fd;
-        socket->source.ready = socket_ready;
-        tn_list_add(&engine->sockets, &socket->link);
-        curl_multi_assign(engine->multi, fd, socket);
-    }
-    return tn_source_watch(&engine->context->loop, &socket->source, events) == TENON_OK ? 0 : -1;
+    if (socket == NULL)
+        socket = remember_socket(engine, fd);
+    if (socket == NULL || tn_source_watch(&engine->context->loop, &socket->source, events) != TENON_OK)
+        engine->starved = true;
+    return engine->starved ? -1 : 0;
 }
 
+/* The timer keeps its place in the heap: libcurl would not survive that setting it fails while a transfer is added. */
 static int set_timer(CURLM *multi, long after_ms, void *user)
 {
     struct curl_engine *engine = user;
 
     (void)multi;
-    if (after_ms < 0) {
-        tn_timer_stop(engine->context, &engine->timer);
-        return 0;
-    }
-    return tn_timer_set(engine->context, &engine->timer, after_ms, NULL) == TENON_OK ? 0 : -1;
+    return tn_timer_set(engine->context, &engine->timer, after_ms < 0 ? TN_NEVER : after_ms, NULL) == TENON_OK ? 0 : -1;
 }
 
 /* ---- the end of a transfer ---- */
 
-static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
+static enum exchange_end meaning_of(CURLcode code)
 {
     enum exchange_end end = EXCHANGE_CUT;
 
-    if (transfer->aborted)
-        return EXCHANGE_ABORTED;
     switch (code) {
     case CURLE_OK:
         end = EXCHANGE_DONE;
@@ -236,11 +262,33 @@ static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
         end = EXCHANGE_NONSENSE;
         break;
     case CURLE_OUT_OF_MEMORY:
+    case CURLE_ABORTED_BY_CALLBACK: /* a socket could not be watched */
         end = EXCHANGE_NO_MEMORY;
         break;
     default:
         break;
     }
+    return end;
+}
+
+static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
+{
+    enum exchange_end end = meaning_of(code);
+    const struct text *answer = &transfer->exchange->answer;
+    long tunnel = 0;
+
+    curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+    if (transfer->aborted)
+        end = EXCHANGE_ABORTED;
+    else if (answer->failed && code != CURLE_OK)
+        end = answer->full ? EXCHANGE_NONSENSE : EXCHANGE_NO_MEMORY;
+    else if (code == CURLE_OUT_OF_MEMORY && transfer->exchange->connected && !transfer->final)
+        /* Its word for a header beyond its own limit, too. */
+        end = EXCHANGE_NONSENSE;
+    else if (code != CURLE_OK && tunnel >= 300)
+        end = EXCHANGE_REFUSED;
+    if (end == EXCHANGE_REFUSED)
+        transfer->exchange->status = (int32_t)tunnel;
     return end;
 }
 
@@ -284,11 +332,17 @@ static void finish(struct transfer *transfer, CURLcode code)
     exchange->ended(exchange);
 }
 
-static void finish_all(struct curl_engine *engine)
+/* What libcurl has ended since it was last asked. */
+static void settle(struct curl_engine *engine)
 {
     CURLMsg *message;
     int left;
 
+    if (engine->starved) {
+        /* It fails its transfers one by one, when each is next looked at: now. */
+        engine->starved = false;
+        curl_multi_perform(engine->multi, &left);
+    }
     while ((message = curl_multi_info_read(engine->multi, &left)) != NULL)
         if (message->msg == CURLMSG_DONE) {
             char *transfer = NULL;
@@ -352,12 +406,10 @@ static void set_network(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_NOPROXY, exchange->no_proxy);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (exchange->ca_file != NULL) {
+    if (exchange->ca_file != NULL || exchange->ca_folder != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, exchange->ca_file);
-        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, exchange->ca_file);
-    }
-    if (exchange->ca_folder != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAPATH, exchange->ca_folder);
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, exchange->ca_file);
         curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, exchange->ca_folder);
     }
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -382,6 +434,9 @@ static tenon_status set_options(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, connection_stands);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_progress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (exchange->decode)
         curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
@@ -399,6 +454,7 @@ static tenon_status engine_start(struct engine *base, struct exchange *exchange)
 
     exchange->end = EXCHANGE_RUNS;
     exchange->connected = false;
+    exchange->active_ms = tn_now(engine->context);
     exchange->status = 0;
     exchange->reason[0] = '\0';
     tn_text_reset(&exchange->answer);
@@ -430,11 +486,21 @@ static void engine_cancel(struct engine *base, struct exchange *exchange)
 
 static void engine_resume(struct engine *base, struct exchange *exchange)
 {
+    struct curl_engine *engine = TN_CONTAINER(base, struct curl_engine, engine);
     struct transfer *transfer = exchange->inside;
+    struct pipe_guard guard;
+    CURLcode code;
 
-    (void)base;
-    if (transfer != NULL)
-        curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    if (transfer == NULL)
+        return;
+    note_activity(transfer);
+    tn_pipe_block(&guard);
+    /* What was kept is delivered in here. When that fails it is lost to the transfer, which must not go on. */
+    code = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    if (code != CURLE_OK && !engine->starved)
+        finish(transfer, code);
+    settle(engine);
+    tn_pipe_restore(&guard);
 }
 
 /* ---- the engine ---- */
@@ -448,7 +514,6 @@ static void engine_free(void *object)
 
     while ((link = tn_list_take(&engine->transfers)) != NULL)
         transfer_free(TN_CONTAINER(link, struct transfer, link));
-    tn_timer_stop(context, &engine->timer);
     if (!forked) {
         struct pipe_guard guard;
 
@@ -462,29 +527,31 @@ static void engine_free(void *object)
     /* In a forked child libcurl's own memory stays: giving it back would say goodbye on the parent's connections. */
     while ((link = tn_list_take(&engine->sockets)) != NULL)
         forget_socket(engine, TN_CONTAINER(link, struct watched_socket, link));
+    /* Last of all: libcurl sets it once more when it says goodbye. */
+    tn_timer_stop(context, &engine->timer);
     tn_release(&context->memory, engine);
 }
 
-struct engine *tn_engine(struct tenon_context *context)
+static struct curl_engine *engine_new(struct tenon_context *context)
 {
-    struct attachment *attachment = &context->attachments[ATTACH_TRANSPORT];
-    struct curl_engine *engine = attachment->object;
+    struct curl_engine *engine = tn_alloc(&context->memory, sizeof *engine);
 
-    if (engine != NULL)
-        return &engine->engine;
-    engine = tn_alloc(&context->memory, sizeof *engine);
-    if (engine == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        tn_release(&context->memory, engine);
+    if (engine == NULL)
         return NULL;
-    }
     engine->engine = (struct engine){ engine_start, engine_cancel, engine_resume };
     engine->context = context;
     engine->timer.fire = timer_fired;
     tn_list_init(&engine->transfers);
     tn_list_init(&engine->sockets);
+    if (tn_timer_set(context, &engine->timer, TN_NEVER, NULL) != TENON_OK || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        tn_timer_stop(context, &engine->timer);
+        tn_release(&context->memory, engine);
+        return NULL;
+    }
     engine->multi = curl_multi_init();
     if (engine->multi == NULL) {
         curl_global_cleanup();
+        tn_timer_stop(context, &engine->timer);
         tn_release(&context->memory, engine);
         return NULL;
     }
@@ -492,7 +559,20 @@ struct engine *tn_engine(struct tenon_context *context)
     curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
     curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
-    attachment->object = engine;
-    attachment->destroy = engine_free;
+    return engine;
+}
+
+struct engine *tn_engine(struct tenon_context *context)
+{
+    struct attachment *attachment = &context->attachments[ATTACH_TRANSPORT];
+    struct curl_engine *engine = attachment->object;
+
+    if (engine == NULL) {
+        engine = engine_new(context);
+        if (engine == NULL)
+            return NULL;
+        attachment->object = engine;
+        attachment->destroy = engine_free;
+    }
     return &engine->engine;
 }

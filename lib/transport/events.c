@@ -34,11 +34,12 @@ static tenon_status take_line(struct events *events)
 {
     const char *line = tn_text(&events->line);
     size_t length = events->line.length, field;
-    const char *value;
+    const char *colon, *value;
 
     if (length == 0)
         return dispatch(events);
-    field = strcspn(line, ":");
+    colon = memchr(line, ':', length);
+    field = colon != NULL ? (size_t)(colon - line) : length;
     value = line + field + (field < length);
     if (*value == ' ' && field < length)
         value++;

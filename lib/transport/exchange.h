@@ -21,7 +21,8 @@ enum exchange_end {
     EXCHANGE_NO_HOST,   /* the name is unknown, or nobody listens there */
     EXCHANGE_CUT,       /* the line was cut, before or in the middle of the answer */
     EXCHANGE_NO_TLS,    /* no trusted connection */
-    EXCHANGE_NO_PROXY,  /* the proxy is not reached or refuses */
+    EXCHANGE_NO_PROXY,  /* the proxy is not reached */
+    EXCHANGE_REFUSED,   /* the proxy refuses to open a tunnel; status is its answer */
     EXCHANGE_NONSENSE,  /* the answer is no HTTP, or its encoding is broken */
     EXCHANGE_NO_MEMORY,
     EXCHANGE_BAD_URL
@@ -38,8 +39,8 @@ struct exchange {
     bool large;            /* many bytes are expected: use large buffers */
     const char *proxy;     /* "" for none */
     const char *no_proxy;
-    const char *ca_file;   /* NULL: the system's */
-    const char *ca_folder; /* NULL: the system's */
+    const char *ca_file;   /* both NULL: the system's; else what is named and nothing else */
+    const char *ca_folder;
 
     /* Hooks, called inside the loop's step. They must not start or cancel exchanges. */
     enum exchange_take (*started)(struct exchange *exchange); /* status and headers are complete */
@@ -52,6 +53,7 @@ struct exchange {
     /* What came. */
     enum exchange_end end;
     bool connected;        /* the connection stood and the request was sent */
+    int64_t active_ms;     /* when something moved last, in either direction */
     int32_t status;
     struct text answer;    /* header lines "name: value\n" of the final answer, names in lower case */
     char reason[200];      /* the library's own words when it did not end well */

@@ -8,7 +8,15 @@
 #include "json.h"
 #include "url.h"
 
-enum { MOST_HOPS = 10, ERROR_BODY = 64 * 1024, URL_LIMIT = 16 * 1024, HEADERS_LIMIT = 64 * 1024, BACKOFF_DOUBLINGS = 4, ABSENT_RETRIES = 2 };
+enum {
+    MOST_HOPS = 10,
+    ERROR_BODY = 64 * 1024,
+    URL_LIMIT = 16 * 1024,
+    HEADERS_LIMIT = 64 * 1024,
+    BACKOFF_DOUBLINGS = 4,
+    ABSENT_RETRIES = 2,
+    ERROR_LEVELS = 4
+};
 
 /* ---- making one ---- */
 
@@ -28,7 +36,7 @@ void tn_request_init(struct request *request, struct tenon_context *context)
     tn_failure_init(&request->failure, memory, &context->secrets);
     tn_text_init(&request->url, memory, URL_LIMIT);
     tn_text_init(&request->headers, memory, HEADERS_LIMIT);
-    tn_text_init(&request->sent_headers, memory, HEADERS_LIMIT);
+    tn_text_init(&request->sent, memory, 2 * HEADERS_LIMIT);
     tn_text_init(&request->final_url, memory, URL_LIMIT);
     tn_text_init(&request->answer, memory, request->body_limit);
     tn_text_init(&request->exchange.answer, memory, HEADERS_LIMIT);
@@ -56,7 +64,7 @@ void tn_request_clear(struct request *request)
     tn_failure_clear(&request->failure);
     tn_text_clear(&request->url);
     tn_text_clear(&request->headers);
-    tn_text_clear(&request->sent_headers);
+    tn_text_clear(&request->sent);
     tn_text_clear(&request->final_url);
     tn_text_clear(&request->answer);
     tn_text_clear(&request->exchange.answer);
@@ -81,13 +89,20 @@ void tn_request_url(struct request *request, const char *format, ...)
     va_end(arguments);
 }
 
+/* A line end in a value would be a header of somebody else's making. */
+static bool may_be_sent(const char *value)
+{
+    while (*value != '\0' && ((unsigned char)*value >= 0x20 || *value == '\t') && *value != 0x7f)
+        value++;
+    return *value == '\0';
+}
+
 void tn_request_header(struct request *request, const char *name, const char *value)
 {
-    /* A line end in a value would be a header of somebody else's making. */
-    if (strpbrk(value, "\r\n") == NULL)
+    if (may_be_sent(value))
         tn_text_format(&request->headers, "%s: %s\n", name, value);
     else
-        request->headers.failed = true;
+        request->bad_header = name;
 }
 
 void tn_request_range(struct request *request, int64_t first, int64_t last)
@@ -153,15 +168,25 @@ int64_t tn_response_integer(const struct request *request, const char *name, int
     return number;
 }
 
-/* One <address>; parameter; parameter of a Link header: does it have the relation? */
+/* The parameters of one link, as in >; title="x"; rel="next last": is the relation among those of rel? */
 static bool link_has_relation(const char *parameters, size_t length, const char *relation)
 {
-    char wanted[64];
-    bool found = false;
+    size_t size = strlen(relation);
+    bool quoted = false, rel = false, found = false;
 
-    snprintf(wanted, sizeof wanted, "rel=\"%s\"", relation);
-    for (size_t i = 0; i + strlen(wanted) <= length && !found; i++)
-        found = strncasecmp(parameters + i, wanted, strlen(wanted)) == 0;
+    for (size_t i = 0; i < length && !found; i++) {
+        const char *at = parameters + i;
+        bool begins = i > 0 && strchr(" \t;\"=", at[-1]) != NULL;
+
+        if (*at == '"')
+            quoted = !quoted;
+        else if (*at == ';' && !quoted)
+            rel = false;
+        else if (!quoted && begins && length - i > 4 && strncasecmp(at, "rel=", 4) == 0)
+            rel = true;
+        else if (rel && begins && length - i >= size && strncasecmp(at, relation, size) == 0)
+            found = length - i == size || strchr(" \t;,\"", at[size]) != NULL;
+    }
     return found;
 }
 
@@ -230,39 +255,81 @@ tenon_status tn_response_json(struct request *request, json_t **json)
     return tn_json_read(tn_text(&request->answer), request->answer.length, request->what, json, &request->failure);
 }
 
-/* ---- connections to one host: a bounded number, the others wait their turn ---- */
+/* ---- connections to one origin: a bounded number, the others wait their turn ---- */
 
-/*
- * The bound is on requests under way in the whole context: hub.files x hub.parts may ask for more than a host likes. Those
- * that wait are woken in order.
- */
+/* Those of one origin. It is there as long as somebody waits or runs. Those that wait are woken in order. */
 struct slots {
+    struct link link;
     struct tenon_context *context;
     struct link waiting;
     int64_t taken;
+    char origin[];
 };
 
-static void slots_free(void *object)
-{
-    struct slots *slots = object;
+/* The list of all of them. */
+struct origins {
+    struct tenon_context *context;
+    struct link slots;
+};
 
-    tn_release(&slots->context->memory, slots);
+static void origins_free(void *object)
+{
+    struct origins *origins = object;
+
+    tn_release(&origins->context->memory, origins);
 }
 
-static struct slots *slots_of(struct tenon_context *context)
+static struct origins *origins_of(struct tenon_context *context)
 {
     struct attachment *attachment = &context->attachments[ATTACH_SLOTS_OF_TRANSPORT];
-    struct slots *slots = attachment->object;
+    struct origins *origins = attachment->object;
 
-    if (slots == NULL) {
-        slots = tn_alloc(&context->memory, sizeof *slots);
-        if (slots == NULL)
+    if (origins == NULL) {
+        origins = tn_alloc(&context->memory, sizeof *origins);
+        if (origins == NULL)
             return NULL;
-        slots->context = context;
-        tn_list_init(&slots->waiting);
-        attachment->object = slots;
-        attachment->destroy = slots_free;
+        origins->context = context;
+        tn_list_init(&origins->slots);
+        attachment->object = origins;
+        attachment->destroy = origins_free;
     }
+    return origins;
+}
+
+static struct slots *find_slots(const struct origins *origins, const char *origin)
+{
+    for (struct link *link = origins->slots.next; link != &origins->slots; link = link->next) {
+        struct slots *slots = TN_CONTAINER(link, struct slots, link);
+
+        if (strcmp(slots->origin, origin) == 0)
+            return slots;
+    }
+    return NULL;
+}
+
+/* The slots of the address that is asked next; NULL without memory. What is no address stands in line under "". */
+static struct slots *slots_of(struct request *request)
+{
+    struct origins *origins = origins_of(request->context);
+    const struct memory *memory = &request->context->memory;
+    struct slots *slots = NULL;
+    struct text origin;
+
+    tn_text_init(&origin, memory, URL_LIMIT);
+    if (!tn_url_origin(tn_text(&request->final_url), &origin))
+        tn_text_reset(&origin);
+    if (origins != NULL)
+        slots = find_slots(origins, tn_text(&origin));
+    if (origins != NULL && slots == NULL) {
+        slots = tn_alloc(memory, sizeof *slots + origin.length + 1);
+        if (slots != NULL) {
+            slots->context = request->context;
+            memcpy(slots->origin, tn_text(&origin), origin.length + 1);
+            tn_list_init(&slots->waiting);
+            tn_list_add(&origins->slots, &slots->link);
+        }
+    }
+    tn_text_clear(&origin);
     return slots;
 }
 
@@ -277,33 +344,36 @@ static void wake_next(const struct slots *slots)
         tn_co_wake(&TN_CONTAINER(slots->waiting.next, struct request, waiting)->co);
 }
 
-/* Takes a place among those that may run, or stands in line. */
+/* Takes a place among those that may run, or stands in line. Without memory nobody is counted, and all may run. */
 static bool take_slot(struct request *request)
 {
-    struct slots *slots = slots_of(request->context);
-
-    if (slots == NULL)
-        return true;
-    if (!request->holds_slot && has_slot(slots)) {
+    if (request->slots == NULL)
+        request->slots = slots_of(request);
+    if (request->slots != NULL && !request->holds_slot && has_slot(request->slots)) {
         tn_unlink(&request->waiting);
-        slots->taken++;
+        request->slots->taken++;
         request->holds_slot = true;
-        wake_next(slots);
-    } else if (!request->holds_slot && !tn_linked(&request->waiting))
-        tn_list_add(&slots->waiting, &request->waiting);
-    return request->holds_slot;
+        wake_next(request->slots);
+    } else if (request->slots != NULL && !request->holds_slot && !tn_linked(&request->waiting))
+        tn_list_add(&request->slots->waiting, &request->waiting);
+    return request->slots == NULL || request->holds_slot;
 }
 
 static void give_slot(struct request *request)
 {
-    struct slots *slots = request->context->attachments[ATTACH_SLOTS_OF_TRANSPORT].object;
+    struct slots *slots = request->slots;
 
     if (slots == NULL)
         return;
+    request->slots = NULL;
     tn_unlink(&request->waiting);
     slots->taken -= request->holds_slot;
     request->holds_slot = false;
     wake_next(slots);
+    if (slots->taken == 0 && tn_list_empty(&slots->waiting)) {
+        tn_unlink(&slots->link);
+        tn_release(&slots->context->memory, slots);
+    }
 }
 
 /* ---- hooks of the exchange ---- */
@@ -318,7 +388,6 @@ static enum exchange_take answer_started(struct exchange *exchange)
     struct request *request = exchange->owner;
     tenon_status status = TENON_OK;
 
-    request->active_ms = tn_now(request->context);
     request->status = exchange->status;
     if (is_good(exchange->status) && request->begun != NULL)
         status = request->begun(request);
@@ -351,7 +420,6 @@ static enum exchange_take answer_data(struct exchange *exchange, const char *byt
     tenon_status status = hooked ? request->data(request, bytes, size) : keep_bytes(request, bytes, size);
     enum exchange_take take = EXCHANGE_TAKEN;
 
-    request->active_ms = tn_now(request->context);
     request->delivered = request->delivered || (hooked && status == TENON_OK);
     request->paused = status == TENON_AGAIN;
     if (status == TENON_AGAIN)
@@ -368,7 +436,7 @@ static ptrdiff_t body_upload(struct exchange *exchange, char *buffer, size_t siz
     struct request *request = exchange->owner;
     ptrdiff_t given = request->upload(request, buffer, size);
 
-    request->active_ms = tn_now(request->context);
+    request->paused = given == -1;
     if (given < -1)
         request->hook_status = request->failure.status;
     return given;
@@ -387,7 +455,6 @@ void tn_request_resume(struct request *request)
 
     if (engine != NULL && request->paused) {
         request->paused = false;
-        request->active_ms = tn_now(request->context);
         engine->resume(engine, &request->exchange);
     }
 }
@@ -397,7 +464,7 @@ void tn_request_resume(struct request *request)
 static void make_headers(struct request *request)
 {
     const char *application = tn_setting_text(&request->context->settings, SETTING_TRANSPORT_USER_AGENT);
-    struct text *lines = &request->sent_headers;
+    struct text *lines = &request->sent;
 
     tn_text_reset(lines);
     tn_text_add(lines, tn_text(&request->headers));
@@ -410,109 +477,204 @@ static void make_headers(struct request *request)
         tn_text_format(lines, "Authorization: Bearer %s\n", request->bearer);
     if (!request->decode)
         tn_text_add(lines, "Accept-Encoding: identity\n");
-    lines->failed = lines->failed || request->headers.failed;
 }
 
-/* This machine is never reached through a proxy: it would be another machine's. */
-static void set_proxy(struct request *request)
+/* Ends what was added to the text so far; what is added next begins at the number returned. */
+static size_t next_piece(struct text *text)
+{
+    tn_text_add_char(text, '\0');
+    return text->length;
+}
+
+/* Proxy and trust, told in full; the texts are kept behind the headers. */
+static tenon_status set_network(struct request *request)
 {
     const struct settings *settings = &request->context->settings;
     bool tls = tn_starts_with(tn_text(&request->final_url), "https:");
     const char *proxy = tn_setting_text(settings, tls ? SETTING_TRANSPORT_HTTPS_PROXY : SETTING_TRANSPORT_HTTP_PROXY);
     const char *no_proxy = tn_setting_text(settings, SETTING_TRANSPORT_NO_PROXY);
-    struct text *hosts = &request->sent_headers;
-    size_t at;
+    struct exchange *exchange = &request->exchange;
+    struct text *sent = &request->sent;
+    size_t hosts, file, folder;
 
-    /* Kept behind the headers, which have a NUL of their own in between. */
-    tn_text_add_char(hosts, '\0');
-    at = hosts->length;
-    tn_text_format(hosts, "localhost,127.0.0.1,::1%s%s", no_proxy != NULL ? "," : "", no_proxy != NULL ? no_proxy : "");
-    request->exchange.proxy = proxy != NULL ? proxy : "";
-    request->exchange.no_proxy = no_proxy != NULL && strcmp(no_proxy, "*") == 0 ? "*" : tn_text(hosts) + at;
+    hosts = next_piece(sent);
+    /* This machine is never reached through a proxy: it would be another machine's. */
+    tn_text_format(sent, "localhost,127.0.0.1,::1%s%s", no_proxy != NULL ? "," : "", no_proxy != NULL ? no_proxy : "");
+    file = next_piece(sent);
+    tn_setting_path(settings, SETTING_TRANSPORT_CA_FILE, sent);
+    folder = next_piece(sent);
+    tn_setting_path(settings, SETTING_TRANSPORT_CA_FOLDER, sent);
+    if (tn_text_status(sent) != TENON_OK)
+        return tn_fail_memory(&request->failure);
+    exchange->headers = tn_text(sent);
+    exchange->proxy = proxy != NULL ? proxy : "";
+    exchange->no_proxy = no_proxy != NULL && strcmp(no_proxy, "*") == 0 ? "*" : tn_text(sent) + hosts;
+    exchange->ca_file = folder - file > 1 ? tn_text(sent) + file : NULL;
+    exchange->ca_folder = sent->length > folder ? tn_text(sent) + folder : NULL;
+    return TENON_OK;
+}
+
+/* Before anything is sent: is it something that can be sent? */
+static tenon_status check_question(struct request *request)
+{
+    struct failure *failure = &request->failure;
+    tenon_status status = TENON_OK;
+
+    if (request->url.full)
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: the address is too long", request->what);
+    else if (request->headers.full)
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: the headers are too long", request->what);
+    else if (request->bad_header != NULL)
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: the value for the header %s holds a control character",
+                         request->what, request->bad_header);
+    else if (request->bearer != NULL && !may_be_sent(request->bearer)) {
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: the token holds a control character", request->what);
+        tn_hint(failure, "Look at where the token comes from; a line end may have been copied with it.");
+    } else if (request->url.failed || request->headers.failed)
+        status = tn_fail_memory(failure);
+    return status;
+}
+
+/* From now on no message and no line of the log shows these. */
+static tenon_status keep_secrets(struct request *request)
+{
+    const struct settings *settings = &request->context->settings;
+    static const enum setting_id proxies[] = { SETTING_TRANSPORT_HTTPS_PROXY, SETTING_TRANSPORT_HTTP_PROXY };
+    struct secrets *secrets = &request->context->secrets;
+    tenon_status status = request->bearer != NULL ? tn_secrets_add(secrets, request->bearer) : TENON_OK;
+
+    for (size_t i = 0; i < sizeof proxies / sizeof proxies[0] && status == TENON_OK; i++) {
+        const char *proxy = tn_setting_text(settings, proxies[i]);
+        const char *start = proxy != NULL ? strstr(proxy, "://") : NULL;
+        const char *name = start != NULL ? start + 3 : proxy;
+        const char *at = name != NULL ? strrchr(name, '@') : NULL;
+        char *secret = at != NULL ? tn_copy_n(&request->context->memory, name, (size_t)(at - name)) : NULL;
+
+        if (at != NULL)
+            status = secret != NULL ? tn_secrets_add(secrets, secret) : TENON_ERROR_MEMORY;
+        tn_release(&request->context->memory, secret);
+    }
+    return status == TENON_OK ? status : tn_fail_memory(&request->failure);
+}
+
+static void log_question(struct request *request)
+{
+    struct text shown;
+
+    if (!tn_logs(request->context, TENON_LOG_DEBUG))
+        return;
+    tn_text_init(&shown, &request->context->memory, URL_LIMIT);
+    tn_url_show(tn_text(&request->final_url), &shown);
+    tn_log(request->context, TENON_LOG_DEBUG, "transport", "%s %s", request->method, tn_text(&shown));
+    tn_text_clear(&shown);
 }
 
 static tenon_status start_exchange(struct request *request)
 {
     struct engine *engine = tn_engine(request->context);
     struct exchange *exchange = &request->exchange;
+    tenon_status status;
 
     make_headers(request);
-    set_proxy(request);
-    if (engine == NULL || request->sent_headers.failed || request->url.failed)
+    status = set_network(request);
+    if (status != TENON_OK)
+        return status;
+    if (engine == NULL || request->final_url.failed)
         return tn_fail_memory(&request->failure);
     tn_text_reset(&request->answer);
+    request->answer.limit = request->body_limit > ERROR_BODY ? request->body_limit : ERROR_BODY;
     exchange->method = request->method;
     exchange->url = tn_text(&request->final_url);
-    exchange->headers = tn_text(&request->sent_headers);
     exchange->body = request->body;
     exchange->body_size = request->upload != NULL ? request->upload_size : (int64_t)request->body_size;
     exchange->decode = request->decode;
     exchange->large = request->data != NULL;
-    exchange->ca_file = tn_setting_text(&request->context->settings, SETTING_TRANSPORT_CA_FILE);
-    exchange->ca_folder = tn_setting_text(&request->context->settings, SETTING_TRANSPORT_CA_FOLDER);
     exchange->started = answer_started;
     exchange->data = answer_data;
     exchange->upload = request->upload != NULL ? body_upload : NULL;
     exchange->ended = exchange_ended;
     exchange->owner = request;
+    request->status = 0;
     request->hook_status = TENON_OK;
     request->timed_out = false;
     request->paused = false;
-    request->active_ms = tn_now(request->context);
-    tn_log(request->context, TENON_LOG_DEBUG, "transport", "%s %.*s", request->method,
-           (int)strcspn(exchange->url, "?#"), exchange->url);
+    log_question(request);
     return engine->start(engine, exchange) == TENON_OK ? TENON_OK : tn_fail_memory(&request->failure);
 }
 
-/* When the next of the three clocks runs out; which one, for the message. */
-static int64_t next_deadline(const struct request *request, const char **clock)
+/* One of the three clocks: when it runs out, and what then has not happened. */
+struct deadline {
+    int64_t at_ms;
+    int64_t after_ms;
+    const char *words;
+    const char *setting;
+};
+
+/* When the whole runs out; TN_NEVER where there is no such limit. */
+static int64_t end_of_all(const struct request *request)
+{
+    int64_t total = request->stream ? 0 : tn_setting_integer(&request->context->settings, SETTING_TRANSPORT_TOTAL_MS);
+
+    return total > 0 ? tn_later(request->started_ms, total) : TN_NEVER;
+}
+
+/* The clock that runs out next. */
+static struct deadline next_deadline(const struct request *request)
 {
     const struct settings *settings = &request->context->settings;
-    int64_t total = request->stream ? 0 : tn_setting_integer(settings, SETTING_TRANSPORT_TOTAL_MS);
-    int64_t deadline;
+    int64_t end = end_of_all(request);
+    struct deadline next = { .words = "the connection did not stand", .setting = "transport.connect_ms" };
 
-    if (!request->exchange.connected) {
-        *clock = "the connection did not stand";
-        deadline = request->active_ms + tn_setting_integer(settings, SETTING_TRANSPORT_CONNECT_MS);
-    } else {
-        *clock = "the other side was silent";
-        deadline = request->active_ms + tn_setting_integer(settings, SETTING_TRANSPORT_IDLE_MS);
-        if (request->paused)
-            deadline = INT64_MAX;
+    next.after_ms = tn_setting_integer(settings, SETTING_TRANSPORT_CONNECT_MS);
+    if (request->exchange.connected) {
+        next = (struct deadline){ .words = "the other side was silent", .setting = "transport.idle_ms" };
+        /* It is we who are silent while the reader, or the writer, has no time. */
+        next.after_ms = request->paused ? TN_NEVER : tn_setting_integer(settings, SETTING_TRANSPORT_IDLE_MS);
     }
-    if (total > 0 && request->started_ms + total < deadline) {
-        *clock = "the request was not done";
-        deadline = request->started_ms + total;
-    }
-    return deadline;
+    next.at_ms = tn_later(request->exchange.active_ms, next.after_ms);
+    if (end < next.at_ms)
+        next = (struct deadline){ end, end - request->started_ms, "the request was not done", "transport.total_ms" };
+    return next;
+}
+
+static void fail_late(struct request *request, const struct deadline *deadline)
+{
+    struct text shown;
+
+    tn_text_init(&shown, &request->context->memory, URL_LIMIT);
+    tn_url_show(tn_text(&request->final_url), &shown);
+    tn_fail(&request->failure, TENON_ERROR_TIMEOUT, "%s: %s for %" PRId64 " ms", tn_text(&shown), deadline->words, deadline->after_ms);
+    tn_hint(&request->failure, "Check the connection, or raise the setting %s.", deadline->setting);
+    tn_text_clear(&shown);
 }
 
 /* True when the exchange has ended, or a clock has ended it. Sets the timer for the next look. */
 static bool exchange_over(struct request *request)
 {
-    int64_t now = tn_now(request->context), deadline;
-    const char *clock;
+    int64_t now = tn_now(request->context);
+    struct deadline deadline;
+    bool over = false;
 
     if (request->exchange.end != EXCHANGE_RUNS)
         return true;
-    deadline = next_deadline(request, &clock);
-    if (now >= deadline) {
-        struct text shown;
-
-        tn_text_init(&shown, &request->context->memory, URL_LIMIT);
-        tn_url_show(tn_text(&request->final_url), &shown);
-        tn_fail(&request->failure, TENON_ERROR_TIMEOUT, "%s: %s within %" PRId64 " ms", tn_text(&shown), clock,
-                now - (strcmp(clock, "the request was not done") == 0 ? request->started_ms : request->active_ms));
-        tn_hint(&request->failure, "Check the connection, or raise the settings transport.connect_ms, idle_ms or total_ms.");
-        tn_text_clear(&shown);
-        request->timed_out = true;
+    deadline = next_deadline(request);
+    if (now >= deadline.at_ms) {
+        fail_late(request, &deadline);
+        request->timed_out = over = true;
+    } else if ((!tn_timer_running(&request->timer) || request->timer.due_ms > deadline.at_ms) &&
+               tn_timer_set(request->context, &request->timer, deadline.at_ms - now, &request->co) != TENON_OK) {
+        /* Without a clock it might wait for ever. */
+        tn_fail_memory(&request->failure);
+        over = true;
+    }
+    if (over)
         stop_exchange(request);
-    } else if (!tn_timer_running(&request->timer) || request->timer.due_ms > deadline)
-        tn_timer_set(request->context, &request->timer, deadline - now, &request->co);
-    return request->timed_out;
+    return over;
 }
 
 /* ---- what an end means ---- */
+
+static const char proxy_password[] = "The proxy wants a name and a password: write it as http://name:password@host:port.";
 
 static tenon_status fail_exchange(struct request *request)
 {
@@ -525,14 +687,17 @@ static tenon_status fail_exchange(struct request *request)
         { EXCHANGE_CUT, TENON_ERROR_NETWORK, "the line was cut", "Try again; check the network or the proxy if it happens often." },
         { EXCHANGE_NO_TLS, TENON_ERROR_TLS, "no trusted connection", "If an authority of your own signs, name its file in the setting transport.ca_file (SSL_CERT_FILE)." },
         { EXCHANGE_NO_PROXY, TENON_ERROR_NETWORK, "the proxy cannot be used", "Check the settings transport.https_proxy and transport.http_proxy." },
+        { EXCHANGE_REFUSED, TENON_ERROR_NETWORK, "the proxy refuses", "Ask whoever runs the proxy, or name the host in transport.no_proxy." },
         { EXCHANGE_NONSENSE, TENON_ERROR_PROTOCOL, "the answer is no valid HTTP", "Check that the address is that of the service and no proxy changes the answer." },
         { EXCHANGE_BAD_URL, TENON_ERROR_ARGUMENT, "is no usable address", "An address begins with https:// or http://." },
     };
     struct text shown;
     tenon_status status = TENON_ERROR_MEMORY;
 
-    if (request->timed_out)
+    if (request->timed_out) {
+        request->failure.retry_after_ms = request->retry_after_ms;
         return request->failure.status;
+    }
     if (request->exchange.end == EXCHANGE_ABORTED)
         return request->hook_status;
     tn_text_init(&shown, &request->context->memory, URL_LIMIT);
@@ -541,7 +706,8 @@ static tenon_status fail_exchange(struct request *request)
         if (meanings[i].end == request->exchange.end) {
             status = tn_fail(&request->failure, meanings[i].status, "%s: %s (%s)", tn_text(&shown), meanings[i].message,
                              request->exchange.reason);
-            tn_hint(&request->failure, "%s", meanings[i].hint);
+            tn_hint(&request->failure, "%s", request->exchange.status == 407 ? proxy_password : meanings[i].hint);
+            request->failure.retry_after_ms = request->retry_after_ms;
         }
     if (status == TENON_ERROR_MEMORY)
         tn_fail_memory(&request->failure);
@@ -559,6 +725,8 @@ static tenon_status status_of_http(int32_t http)
         status = TENON_ERROR_FORBIDDEN;
     else if (http == 404 || http == 410)
         status = TENON_ERROR_NOT_FOUND;
+    else if (http == 407)
+        status = TENON_ERROR_NETWORK;
     else if (http == 408 || http == 504)
         status = TENON_ERROR_TIMEOUT;
     else if (http == 409 || http == 412)
@@ -572,23 +740,21 @@ static tenon_status status_of_http(int32_t http)
     return status;
 }
 
-/* The first words a service has for its error: {"error": "..."}, {"error": {"message": "..."}}, {"message": "..."} ... */
-static const char *words_of_json(const json_t *json)
+/*
+ * The first words a service has for its error: {"error": "..."}, {"error": {"message": "..."}}, [{"error": ...}],
+ * {"errors": ["..."]}, {"detail": [{"msg": "..."}]} ... down to a few levels.
+ */
+static const char *words_of_json(const json_t *json, int levels)
 {
-    static const char *const keys[] = { "error", "error_description", "message", "detail" };
-    const char *words = NULL;
+    static const char *const keys[] = { "error_description", "error", "message", "detail", "errors", "msg", "title" };
+    const char *words = json_string_value(json);
 
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && words == NULL; i++) {
-        json_t *member = tn_json_member(json, keys[i]);
-
-        words = json_string_value(member);
-        if (words == NULL && json_is_object(member))
-            words = tn_json_text(member, "message");
-        else if (words == NULL && json_is_array(member))
-            words = json_string_value(json_array_get(member, 0));
-    }
-    if (words == NULL)
-        words = tn_json_text(json_array_get(tn_json_member(json, "errors"), 0), "message");
+    if (words != NULL && *words == '\0')
+        words = NULL;
+    if (json_is_array(json) && levels > 0)
+        words = words_of_json(json_array_get(json, 0), levels - 1);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && words == NULL && levels > 0; i++)
+        words = words_of_json(json_object_get(json, keys[i]), levels - 1);
     return words;
 }
 
@@ -606,7 +772,7 @@ static void fail_with_words(struct request *request, const struct text *shown)
         text = tn_starts_with(tn_text(&header), "text/plain");
     if (request->answer.length > 0 &&
         tn_json_read(tn_text(&request->answer), request->answer.length, "", &json, &ignored) == TENON_OK)
-        words = words_of_json(json);
+        words = words_of_json(json, ERROR_LEVELS);
     if (words == NULL && tn_response_header(request, "x-error-message", &header) != NULL)
         words = tn_text(&header);
     if (words == NULL && text && request->answer.length > 0 && request->answer.length < 500)
@@ -634,6 +800,8 @@ static tenon_status fail_http(struct request *request)
     if (request->status == 401)
         tn_hint(&request->failure, "%s", request->bearer != NULL ? "Check the token: it may be wrong or expired."
                                                                   : "A token is needed; set HF_TOKEN or give one.");
+    else if (request->status == 407)
+        tn_hint(&request->failure, "%s", proxy_password);
     else if (request->status == 429)
         tn_hint(&request->failure, "Wait %" PRId64 " s and try again, or use a token of an account with a higher limit.",
                 request->retry_after_ms >= 0 ? (request->retry_after_ms + 999) / 1000 : 60);
@@ -652,6 +820,15 @@ static bool is_passing(int32_t status)
     return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
+/* Days since 1970 by the civil calendar, with years that begin in March. */
+static int64_t days_until(int year, int month, int day)
+{
+    int64_t y = month <= 2 ? year - 1 : year;
+    int64_t era = y / 400, of_era = y - era * 400, of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
 /* "Wed, 21 Oct 2026 07:28:00 GMT" as ms since 1970; -1 for anything else. */
 static int64_t parse_date(const char *text)
 {
@@ -659,22 +836,15 @@ static int64_t parse_date(const char *text)
     char month[4] = "";
     int day, year, hour, minute, second;
     const char *found;
-    int64_t days;
 
-    if (sscanf(text, "%*3s, %d %3s %d %d:%d:%d GMT", &day, month, &year, &hour, &minute, &second) != 6)
+    /* "Wed, " is for people. */
+    text += strcspn(text, " ");
+    if (sscanf(text, " %2d %3s %4d %2d:%2d:%2d GMT", &day, month, &year, &hour, &minute, &second) != 6)
         return -1;
-    found = strstr(months, month);
-    if (found == NULL || year < 1970 || year > 9999 || day < 1 || day > 31)
+    found = strlen(month) == 3 ? strstr(months, month) : NULL;
+    if (found == NULL || (found - months) % 3 != 0 || year < 1970 || day < 1 || day > 31 || hour < 0 || minute < 0 || second < 0)
         return -1;
-    /* Days since 1970 by the civil calendar, years beginning in March. */
-    {
-        int m = (int)(found - months) / 3 + 1;
-        int64_t y = m <= 2 ? year - 1 : year;
-        int64_t era = y / 400, of_era = y - era * 400, of_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-        days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-    }
-    return ((days * 24 + hour) * 60 + minute) * 60000 + (int64_t)second * 1000;
+    return ((days_until(year, (int)(found - months) / 3 + 1, day) * 24 + hour) * 60 + minute) * 60000 + (int64_t)second * 1000;
 }
 
 /* What the server asks for: Retry-After in seconds or as a date, else RateLimit's t where nothing is left. -1: nothing. */
@@ -717,28 +887,34 @@ static int64_t own_pause(struct request *request)
     return base - (int64_t)((uint64_t)(base / 2) * chance / UINT32_MAX);
 }
 
+/* The body from its start again; false where that cannot be. */
+static bool rewind_upload(struct request *request)
+{
+    return request->upload == NULL || (request->rewind != NULL && request->rewind(request));
+}
+
 /* How long to pause before the request is repeated; -1 when it is not. */
 static int64_t pause_before_repeat(struct request *request)
 {
     enum exchange_end end = request->exchange.end;
-    bool absent = end == EXCHANGE_NO_HOST || end == EXCHANGE_NO_PROXY;
-    bool passing = request->timed_out || end == EXCHANGE_CUT || absent;
+    bool absent = end == EXCHANGE_NO_HOST || end == EXCHANGE_NO_PROXY || (end == EXCHANGE_REFUSED && request->exchange.status >= 500);
+    bool passing = request->timed_out || end == EXCHANGE_CUT || absent || (end == EXCHANGE_DONE && is_passing(request->status));
     /* Nobody there is seldom passing, and whoever mistyped an address wants to hear it soon. */
     int32_t retries = absent && request->retries > ABSENT_RETRIES ? ABSENT_RETRIES : request->retries;
-    int64_t asked = -1, pause = -1;
+    int64_t asked = end == EXCHANGE_DONE && passing ? asked_pause(request) : -1, pause = -1;
 
     request->retry_after_ms = -1;
-    if (end == EXCHANGE_DONE && is_passing(request->status)) {
-        passing = true;
-        asked = asked_pause(request);
-        request->retry_after_ms = asked >= 0 ? asked : own_pause(request);
-    }
+    if (passing)
+        request->retry_after_ms = pause = asked >= 0 ? asked : own_pause(request);
     if (!passing || !request->repeatable || request->delivered || request->attempt >= retries)
-        return -1;
-    if (request->upload != NULL && (request->rewind == NULL || !request->rewind(request)))
-        return -1;
-    pause = asked >= 0 ? asked : own_pause(request);
-    return pause <= tn_setting_integer(&request->context->settings, SETTING_TRANSPORT_WAIT_MS) ? pause : -1;
+        pause = -1;
+    else if (asked > tn_setting_integer(&request->context->settings, SETTING_TRANSPORT_WAIT_MS))
+        pause = -1;
+    else if (tn_later(tn_now(request->context), pause) >= end_of_all(request))
+        pause = -1;
+    else if (!rewind_upload(request))
+        pause = -1;
+    return pause;
 }
 
 static void note_repeat(struct request *request, int64_t pause_ms)
@@ -746,8 +922,12 @@ static void note_repeat(struct request *request, int64_t pause_ms)
     request->attempt++;
     if (request->retry_count != NULL)
         (*request->retry_count)++;
-    tn_log(request->context, TENON_LOG_WARNING, "transport", "%s: %s; again in %" PRId64 " ms", request->what,
-           request->failure.message != NULL ? request->failure.message : "no answer", pause_ms);
+    if (request->failure.message != NULL)
+        tn_log(request->context, TENON_LOG_WARNING, "transport", "%s: %s; again in %" PRId64 " ms", request->what,
+               request->failure.message, pause_ms);
+    else
+        tn_log(request->context, TENON_LOG_WARNING, "transport", "%s: HTTP %d; again in %" PRId64 " ms", request->what,
+               (int)request->status, pause_ms);
 }
 
 /* ---- redirects ---- */
@@ -790,6 +970,11 @@ static bool follow_redirect(struct request *request, tenon_status *status)
         request->body = NULL;
         request->upload = NULL;
     }
+    if (!rewind_upload(request)) {
+        *status = tn_fail(&request->failure, TENON_ERROR_PROTOCOL, "%s: HTTP %d came for a body that cannot be sent again",
+                          request->what, (int)request->status);
+        goto done;
+    }
     tn_text_reset(&request->final_url);
     tn_text_add(&request->final_url, tn_text(&target));
     follows = true;
@@ -825,14 +1010,18 @@ static tenon_status request_step(struct co *co)
     request->started_ms = tn_now(co->context);
     tn_text_reset(&request->final_url);
     tn_text_add(&request->final_url, tn_text(&request->url));
-    for (;;) {
+    status = check_question(request);
+    if (status == TENON_OK)
+        status = keep_secrets(request);
+    while (status == TENON_OK) {
         AWAIT(co, take_slot(request));
         status = start_exchange(request);
         if (status == TENON_OK)
             AWAIT(co, exchange_over(request));
         tn_timer_stop(co->context, &request->timer);
         give_slot(request);
-        status = request->failure.status == TENON_ERROR_MEMORY ? TENON_ERROR_MEMORY : TENON_OK;
+        if (request->failure.status == TENON_ERROR_MEMORY)
+            status = TENON_ERROR_MEMORY;
         if (status != TENON_OK)
             break;
         if (follow_redirect(request, &status))
@@ -841,7 +1030,7 @@ static tenon_status request_step(struct co *co)
             break;
         pause = pause_before_repeat(request);
         status = conclude(request);
-        if (status == TENON_OK || pause < 0)
+        if (pause < 0)
             break;
         note_repeat(request, pause);
         tn_failure_clear(&request->failure);
@@ -858,6 +1047,7 @@ void tn_request_start(struct request *request, struct co *waiter)
 {
     if (strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0)
         request->repeatable = true;
+    tn_failure_clear(&request->failure);
     request->attempt = 0;
     request->hops = 0;
     request->delivered = false;

@@ -11,7 +11,8 @@
  *   - Repeats what may be repeated (GET, HEAD, PUT, DELETE, and what is marked so) after connect errors, cut lines, time-outs,
  *     408, 429, 500, 502, 503 and 504, with a growing random pause, or for as long as Retry-After or RateLimit say. Once a
  *     byte of the body went to a data hook nothing is repeated: the hook's owner knows better where to go on.
- *   - Follows redirects by hand. The bearer token goes to the origin it was given for and nowhere else.
+ *   - Follows redirects by hand. The bearer token goes to the origin it was given for and nowhere else; other headers go
+ *     everywhere, so nothing secret may be among them.
  *   - Watches three clocks: until the connection stands, silence, and the whole.
  *   - Turns what failed into a status, with the service's own words.
  */
@@ -61,8 +62,9 @@ struct request {
     ptrdiff_t (*upload)(struct request *request, char *buffer, size_t size);
     int64_t upload_size;            /* -1 unknown */
     bool (*rewind)(struct request *request);
-    /* Makes a service's own errors clearer; the failure holds the general words. */
+    /* Makes a service's own errors clearer; the failure holds the general words. asker is whose request it is. */
     void (*explain)(struct request *request);
+    void *asker;
     int64_t *retry_count;           /* counts repetitions, for a task's progress */
 
     /* The answer. */
@@ -74,14 +76,15 @@ struct request {
     struct exchange exchange;
     struct timer timer;
     struct timer pause;
-    struct link waiting;            /* for a connection */
-    struct text sent_headers;
+    struct slots *slots;            /* where it stands in line for a connection, or holds one */
+    struct link waiting;
+    struct text sent;               /* what the exchange borrows: the headers, and behind them what else it is told */
     int64_t started_ms;
-    int64_t active_ms;
     int64_t retry_after_ms;
     tenon_status hook_status;
     int32_t attempt;
     int32_t hops;
+    const char *bad_header;         /* whose value cannot be sent */
     bool holds_slot;
     bool delivered;                 /* a hook has seen bytes */
     bool paused;
@@ -98,7 +101,7 @@ void tn_request_url(struct request *request, const char *format, ...) __attribut
 void tn_request_header(struct request *request, const char *name, const char *value);
 void tn_request_range(struct request *request, int64_t first, int64_t last);
 void tn_request_start(struct request *request, struct co *waiter);
-/* After a data hook gave TENON_AGAIN. */
+/* After a data hook gave TENON_AGAIN, or the upload hook -1. */
 void tn_request_resume(struct request *request);
 
 /* A header of the answer; NULL when it is absent. The value lives in out. */

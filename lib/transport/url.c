@@ -98,12 +98,13 @@ void tn_url_show(const char *url, struct text *out)
     const char *start = strstr(url, "://");
     const char *host = start != NULL ? start + 3 : url;
     size_t authority = strcspn(host, "/?#");
-    const char *at = memchr(host, '@', authority);
+    size_t user = authority;
 
     tn_text_add_n(out, url, (size_t)(host - url));
-    if (at != NULL) {
-        authority -= (size_t)(at + 1 - host);
-        host = at + 1;
-    }
+    /* Up to the last @: a password may hold one. */
+    while (user > 0 && host[user - 1] != '@')
+        user--;
+    host += user;
+    authority -= user;
     tn_text_add_n(out, host, authority + strcspn(host + authority, "?#"));
 }

@@ -1,0 +1,270 @@
+#include "cache.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "path.h"
+
+enum { COMMIT_DIGITS = 40 };
+
+static const char tag[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
+                          "# This file is a cache directory tag created by tenon.\n"
+                          "# For information about cache directory tags, see:\n"
+                          "#\thttps://bford.info/cachedir/\n";
+
+void tn_cache_init(struct cache *cache, struct tenon_context *context)
+{
+    cache->context = context;
+    tn_text_init(&cache->root, &context->memory, PATH_MAX);
+    tn_text_init(&cache->folder, &context->memory, PATH_MAX);
+}
+
+tenon_status tn_cache_open(struct cache *cache, const char *root, const struct repository *repository, struct failure *failure)
+{
+    tn_text_add(&cache->root, root);
+    tn_text_format(&cache->folder, "%s/", root);
+    tn_repository_folder(repository, &cache->folder);
+    return tn_text_status(&cache->folder) == TENON_OK ? TENON_OK : tn_fail_memory(failure);
+}
+
+void tn_cache_clear(struct cache *cache)
+{
+    tn_text_clear(&cache->root);
+    tn_text_clear(&cache->folder);
+}
+
+/* ---- paths ---- */
+
+void tn_cache_blob_path(const struct cache *cache, const char *etag, struct text *out)
+{
+    tn_text_format(out, "%s/blobs/%s", tn_text(&cache->folder), etag);
+}
+
+void tn_cache_snapshot_path(const struct cache *cache, const char *commit, const char *path, struct text *out)
+{
+    tn_text_format(out, "%s/snapshots/%s%s%s", tn_text(&cache->folder), commit, *path != '\0' ? "/" : "", path);
+}
+
+void tn_cache_lock_path(const struct cache *cache, const char *etag, struct text *out)
+{
+    tn_text_format(out, "%s/.locks/%s/%s.lock", tn_text(&cache->root), tn_path_name(tn_text(&cache->folder)), etag);
+}
+
+static void ref_path(const struct cache *cache, const char *revision, struct text *out)
+{
+    tn_text_format(out, "%s/refs/%s", tn_text(&cache->folder), revision);
+}
+
+static void absent_path(const struct cache *cache, const char *commit, const char *path, struct text *out)
+{
+    tn_text_format(out, "%s/.no_exist/%s/%s", tn_text(&cache->folder), commit, path);
+}
+
+/* ---- folders ---- */
+
+static tenon_status make_folders(const struct cache *cache, struct text *path, struct failure *failure)
+{
+    tenon_status status = tn_folder_make(tn_text(&cache->root), 0777, failure);
+
+    tn_text_format(path, "%s/CACHEDIR.TAG", tn_text(&cache->root));
+    /* A cache that takes no tag is still a cache. */
+    if (status == TENON_OK && !tn_file_exists(tn_text(path)) &&
+        tn_file_replace(tn_text(path), tag, sizeof tag - 1, 0, false, failure) != TENON_OK)
+        tn_failure_clear(failure);
+    tn_text_reset(path);
+    tn_text_format(path, "%s/blobs", tn_text(&cache->folder));
+    if (status == TENON_OK)
+        status = tn_folder_make(tn_text(path), 0777, failure);
+    tn_text_reset(path);
+    tn_text_format(path, "%s/.locks/%s", tn_text(&cache->root), tn_path_name(tn_text(&cache->folder)));
+    if (status == TENON_OK)
+        status = tn_folder_make(tn_text(path), 0777, failure);
+    return status;
+}
+
+tenon_status tn_cache_prepare(const struct cache *cache, struct failure *failure)
+{
+    struct text path;
+    tenon_status status;
+
+    tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    status = make_folders(cache, &path, failure);
+    if (status != TENON_OK && failure->hint == NULL)
+        tn_hint(failure, "Choose another cache folder with HF_HUB_CACHE or the setting hub.cache.");
+    tn_text_clear(&path);
+    return status;
+}
+
+/* ---- references ---- */
+
+bool tn_cache_read_ref(const struct cache *cache, const char *revision, char *commit)
+{
+    struct text path, value;
+    struct failure ignored;
+    bool found = false;
+
+    tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    tn_text_init(&value, &cache->context->memory, 256);
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    ref_path(cache, revision, &path);
+    if (!path.failed && tn_file_read_whole(tn_text(&path), 128, &value, &ignored) == TENON_OK) {
+        /* Some writers leave a line end behind it; an empty one was caught while it was written. */
+        while (value.length > 0 && strchr(" \r\n\t", value.data[value.length - 1]) != NULL)
+            value.data[--value.length] = '\0';
+        found = tn_is_commit(tn_text(&value));
+    }
+    if (found)
+        memcpy(commit, tn_text(&value), COMMIT_DIGITS + 1);
+    tn_failure_clear(&ignored);
+    tn_text_clear(&value);
+    tn_text_clear(&path);
+    return found;
+}
+
+tenon_status tn_cache_write_ref(const struct cache *cache, const char *revision, const char *commit, struct failure *failure)
+{
+    char known[COMMIT_DIGITS + 1];
+    struct text path;
+    tenon_status status = TENON_OK;
+
+    if (tn_is_commit(revision) || (tn_cache_read_ref(cache, revision, known) && strcmp(known, commit) == 0))
+        return TENON_OK;
+    tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    ref_path(cache, revision, &path);
+    status = path.failed ? tn_fail_memory(failure) : tn_folder_make_above(tn_text(&path), failure);
+    /* Exactly the digits: the official client reads them untrimmed. */
+    if (status == TENON_OK)
+        status = tn_file_replace(tn_text(&path), commit, COMMIT_DIGITS, 0, false, failure);
+    tn_text_clear(&path);
+    return status;
+}
+
+void tn_cache_note_absent(const struct cache *cache, const char *commit, const char *path)
+{
+    struct text marker;
+    struct failure ignored;
+
+    tn_text_init(&marker, &cache->context->memory, PATH_MAX);
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    absent_path(cache, commit, path, &marker);
+    if (!marker.failed && tn_folder_make_above(tn_text(&marker), &ignored) == TENON_OK)
+        tn_file_replace(tn_text(&marker), "", 0, 0, false, &ignored);
+    tn_failure_clear(&ignored);
+    tn_text_clear(&marker);
+}
+
+bool tn_cache_knows_absent(const struct cache *cache, const char *commit, const char *path)
+{
+    struct text marker;
+    bool known;
+
+    tn_text_init(&marker, &cache->context->memory, PATH_MAX);
+    absent_path(cache, commit, path, &marker);
+    known = !marker.failed && tn_file_exists(tn_text(&marker));
+    tn_text_clear(&marker);
+    return known;
+}
+
+/* ---- content ---- */
+
+static bool is_file_of(const struct text *path, int64_t bytes)
+{
+    struct file_facts facts = { 0 };
+    struct failure ignored;
+    bool good;
+
+    tn_failure_init(&ignored, path->memory, NULL);
+    good = !path->failed && tn_file_look(tn_text(path), &facts, &ignored) == TENON_OK && facts.regular &&
+           (bytes < 0 || facts.bytes == bytes);
+    tn_failure_clear(&ignored);
+    return good;
+}
+
+bool tn_cache_has(const struct cache *cache, const char *commit, const char *path, int64_t bytes, struct text *out)
+{
+    tn_text_reset(out);
+    tn_cache_snapshot_path(cache, commit, path, out);
+    return is_file_of(out, bytes);
+}
+
+bool tn_cache_has_blob(const struct cache *cache, const char *etag, int64_t bytes)
+{
+    struct text path;
+    bool has;
+
+    tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    tn_cache_blob_path(cache, etag, &path);
+    has = is_file_of(&path, bytes);
+    tn_text_clear(&path);
+    return has;
+}
+
+/* "../../blobs/ETAG", one more ".." for each folder of path. */
+static void link_text(const char *path, const char *etag, struct text *out)
+{
+    for (const char *slash = path; (slash = strchr(slash, '/')) != NULL; slash++)
+        tn_text_add(out, "../");
+    tn_text_format(out, "../../blobs/%s", etag);
+}
+
+/* A new link by a name of its own and a rename, so that an old one is replaced at one moment. */
+static tenon_status replace_link(const struct cache *cache, const char *target, const char *place, struct failure *failure)
+{
+    struct text name;
+    char chance[9];
+    tenon_status status;
+
+    tn_text_init(&name, &cache->context->memory, PATH_MAX);
+    tn_random_hex(cache->context, chance, 8);
+    tn_text_format(&name, "%s.%s.tmp", place, chance);
+    status = name.failed ? tn_fail_memory(failure) : tn_link_make(target, tn_text(&name), failure);
+    if (status == TENON_OK)
+        status = tn_file_rename(tn_text(&name), place, failure);
+    tn_text_clear(&name);
+    return status;
+}
+
+/* Where links are not to be had: the file itself, moved when it has just come, copied when others use the blob. */
+static tenon_status put_file(const struct cache *cache, const char *etag, const char *place, struct failure *failure)
+{
+    struct text blob;
+    tenon_status status;
+
+    tn_text_init(&blob, &cache->context->memory, PATH_MAX);
+    tn_cache_blob_path(cache, etag, &blob);
+    status = blob.failed ? tn_fail_memory(failure) : tn_file_remove(place, failure);
+    if (status == TENON_OK)
+        status = tn_file_copy(tn_text(&blob), place, failure);
+    if (status == TENON_OK)
+        status = tn_file_remove(tn_text(&blob), failure);
+    tn_text_clear(&blob);
+    return status;
+}
+
+tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, struct failure *failure)
+{
+    bool links = !tn_setting_flag(&cache->context->settings, SETTING_HUB_NO_LINKS);
+    struct text place, target;
+    tenon_status status;
+
+    tn_text_init(&place, &cache->context->memory, PATH_MAX);
+    tn_text_init(&target, &cache->context->memory, PATH_MAX);
+    tn_cache_snapshot_path(cache, commit, path, &place);
+    link_text(path, etag, &target);
+    status = place.failed || target.failed ? tn_fail_memory(failure) : tn_folder_make_above(tn_text(&place), failure);
+    if (status == TENON_OK && links) {
+        status = tn_link_make(tn_text(&target), tn_text(&place), failure);
+        if (status == TENON_ERROR_CONFLICT)
+            status = replace_link(cache, tn_text(&target), tn_text(&place), failure);
+        links = status == TENON_OK || status == TENON_ERROR_DISK_FULL;
+        if (links && status == TENON_OK)
+            tn_failure_clear(failure);
+    }
+    if (!links && (status == TENON_OK || status == TENON_ERROR_IO))
+        status = put_file(cache, etag, tn_text(&place), failure);
+    if (status == TENON_OK)
+        tn_failure_clear(failure);
+    tn_text_clear(&target);
+    tn_text_clear(&place);
+    return status;
+}

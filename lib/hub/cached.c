@@ -1,0 +1,665 @@
+/* tenon_hub_cached, tenon_hub_verify, tenon_hub_forget: what the cache holds, whether it is sound, and getting rid of it. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "file.h"
+#include "folder.h"
+#include "hash.h"
+#include "json.h"
+#include "operation.h"
+#include "partial.h"
+#include "path.h"
+#include "store.h"
+
+enum { SLICE = 1024 * 1024 };
+
+/*
+ * A walk over the cache: repositories, their commits, the files of each. One step looks at one file, so that others run in
+ * between.
+ */
+struct cached {
+    struct tenon_task task;
+    tenon_hub *hub;
+    const char *only_folder;  /* "models--owner--name"; NULL: all */
+    const char *only_revision;
+    bool verifies;
+    json_t *repositories;     /* names of folders */
+    size_t repository;
+    json_t *commits;
+    size_t commit;
+    struct tree tree;
+    struct tree listing;      /* what the commit should have; empty where nobody knows */
+    size_t file;
+    json_t *verdicts;         /* of contents that were read: etag -> TENON_CONTENT_... */
+    int64_t bad;
+    int input;
+    struct hash hash;
+    int64_t hashed;
+    tenon_file row;           /* the file being looked at; its texts are in scratch */
+    struct text name, local_path, etag;
+};
+
+/* ---- names in folders ---- */
+
+/* The names in a folder, in order; an absent folder has none. */
+static json_t *names_in(const struct memory *memory, const char *folder)
+{
+    struct folder stream = { NULL };
+    struct failure ignored;
+    json_t *sorted = json_object(), *names = json_array();
+    const char *name;
+    json_t *value;
+
+    tn_failure_init(&ignored, memory, NULL);
+    if (tn_folder_open(&stream, folder, &ignored) == TENON_OK)
+        while ((name = tn_folder_next(&stream)) != NULL)
+            json_object_set_new(sorted, name, json_true());
+    tn_folder_close(&stream);
+    tn_failure_clear(&ignored);
+    json_object_foreach(sorted, name, value)
+        json_array_append_new(names, json_string(name));
+    json_decref(sorted);
+    return names;
+}
+
+static void repository_path(const struct cached *cached, const char *below, struct text *out)
+{
+    tn_text_reset(out);
+    tn_text_format(out, "%s/%s%s", cached->hub->cache, json_string_value(json_array_get(cached->repositories, cached->repository)), below);
+}
+
+/* ---- downloads that were not finished ---- */
+
+static tenon_status push_partial(struct cached *cached, const char *folder, const char *name)
+{
+    tenon_file row = { .struct_size = sizeof row, .kind = TENON_FILE_REGULAR, .content = TENON_CONTENT_PARTIAL, .modified_ms = -1 };
+    const char *journal_end = strstr(name, ".tenon.incomplete");
+    struct tenon_context *context = cached->task.handle.context;
+    struct text path, etag;
+    struct journal journal;
+    struct file_facts facts = { 0 };
+    bool ours = journal_end != NULL && journal_end[17] == '\0';
+    bool is_journal;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&path, &context->memory, PATH_MAX);
+    tn_text_init(&etag, &context->memory, 256);
+    tn_text_format(&path, "%s/%s", folder, name);
+    tn_text_add_n(&etag, name, strcspn(name, "."));
+    is_journal = ours && tn_journal_generation(tn_text(&etag), name) > 0;
+    row.repository = tn_text(&cached->name);
+    row.etag = tn_text(&etag);
+    row.local_path = tn_text(&path);
+    if (is_journal && tn_journal_read(tn_text(&path), &context->memory, &journal))
+        row.bytes = tn_ranges_sum(&journal.durable);
+    else if (!ours && tn_file_look_at_link(tn_text(&path), &facts, &cached->task.failure) == TENON_OK)
+        row.bytes = facts.bytes;
+    /* Data of ours is counted by its journal. */
+    if (is_journal || !ours)
+        status = path.failed ? tn_fail_memory(&cached->task.failure) : tn_task_push(&cached->task, &row);
+    tn_text_clear(&etag);
+    tn_text_clear(&path);
+    return status;
+}
+
+static tenon_status push_partials(struct cached *cached)
+{
+    struct text folder;
+    json_t *names, *name;
+    size_t i;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&folder, &cached->task.handle.context->memory, PATH_MAX);
+    repository_path(cached, "/blobs", &folder);
+    names = names_in(folder.memory, tn_text(&folder));
+    json_array_foreach(names, i, name)
+        if (status == TENON_OK && tn_ends_with(json_string_value(name), "ncomplete"))
+            status = push_partial(cached, tn_text(&folder), json_string_value(name));
+    json_decref(names);
+    tn_text_clear(&folder);
+    return status;
+}
+
+/* ---- commits ---- */
+
+/* The commits that are wanted: all that are there, or the one that the revision stands for. */
+static void open_repository(struct cached *cached)
+{
+    struct text path;
+    char commit[41] = "";
+
+    tn_text_init(&path, &cached->task.handle.context->memory, PATH_MAX);
+    tn_text_reset(&cached->name);
+    tn_repository_of_folder(json_string_value(json_array_get(cached->repositories, cached->repository)), &cached->name);
+    repository_path(cached, "/snapshots", &path);
+    cached->commits = names_in(path.memory, tn_text(&path));
+    cached->commit = 0;
+    if (cached->only_revision != NULL) {
+        struct cache cache;
+
+        tn_cache_init(&cache, cached->task.handle.context);
+        repository_path(cached, "", &cache.folder);
+        if (tn_is_commit(cached->only_revision))
+            memcpy(commit, cached->only_revision, sizeof commit);
+        else
+            tn_cache_read_ref(&cache, cached->only_revision, commit);
+        for (size_t i = json_array_size(cached->commits); i-- > 0;)
+            if (strcmp(json_string_value(json_array_get(cached->commits, i)), commit) != 0)
+                json_array_remove(cached->commits, i);
+        tn_cache_clear(&cache);
+    }
+    tn_text_clear(&path);
+}
+
+static const char *commit_name(const struct cached *cached)
+{
+    return json_string_value(json_array_get(cached->commits, cached->commit));
+}
+
+static tenon_status open_commit(struct cached *cached)
+{
+    struct text path;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&path, &cached->task.handle.context->memory, PATH_MAX);
+    tn_tree_clear(&cached->tree);
+    tn_tree_clear(&cached->listing);
+    cached->file = 0;
+    repository_path(cached, "/snapshots/", &path);
+    tn_text_add(&path, commit_name(cached));
+    /* A stray file beside the commits is nobody's. */
+    if (!path.failed && tn_folder_exists(tn_text(&path)))
+        status = tn_folder_walk(tn_text(&path), true, &cached->tree, &cached->task.failure);
+    repository_path(cached, "", &path);
+    if (status == TENON_OK && !path.failed)
+        tn_tree_read(&cached->listing, tn_text(&path), commit_name(cached));
+    tn_text_clear(&path);
+    return status;
+}
+
+/* ---- one file ---- */
+
+/* The content id: the name of the blob that the link leads to, or what the listing says. */
+static void find_etag(struct cached *cached, const struct tree_file *file)
+{
+    const struct tree_file *listed = tn_tree_find(&cached->listing, file->path);
+    struct failure ignored;
+    struct text target;
+
+    tn_text_init(&target, &cached->task.handle.context->memory, PATH_MAX);
+    tn_failure_init(&ignored, &cached->task.handle.context->memory, NULL);
+    tn_text_reset(&cached->etag);
+    if (tn_link_read(tn_text(&cached->local_path), &target, &ignored) == TENON_OK)
+        tn_text_add(&cached->etag, tn_path_name(tn_text(&target)));
+    else if (listed != NULL)
+        tn_text_add(&cached->etag, listed->etag);
+    tn_failure_clear(&ignored);
+    tn_text_clear(&target);
+}
+
+static void look_at_file(struct cached *cached)
+{
+    const struct tree_file *file = &cached->tree.files[cached->file];
+    const struct tree_file *listed = tn_tree_find(&cached->listing, file->path);
+    struct file_facts facts = { 0 };
+
+    memset(&cached->row, 0, sizeof cached->row);
+    repository_path(cached, "/snapshots/", &cached->local_path);
+    tn_text_format(&cached->local_path, "%s/%s", commit_name(cached), file->path);
+    find_etag(cached, file);
+    if (tn_file_look(tn_text(&cached->local_path), &facts, &cached->task.failure) != TENON_OK)
+        tn_failure_clear(&cached->task.failure);
+    cached->row.struct_size = sizeof cached->row;
+    cached->row.kind = TENON_FILE_REGULAR;
+    cached->row.path = file->path;
+    cached->row.repository = tn_text(&cached->name);
+    cached->row.commit = commit_name(cached);
+    cached->row.etag = tn_text(&cached->etag);
+    cached->row.local_path = tn_text(&cached->local_path);
+    cached->row.bytes = facts.exists ? facts.bytes : -1;
+    cached->row.modified_ms = facts.exists ? facts.modified_ms : -1;
+    cached->row.content = facts.exists ? TENON_CONTENT_PRESENT : TENON_CONTENT_MISSING;
+    if (facts.exists && listed != NULL && listed->bytes != facts.bytes)
+        cached->row.content = TENON_CONTENT_CORRUPT;
+}
+
+/* Opens the content for reading, unless its verdict is known or it has no hash to compare with. */
+static tenon_status start_reading(struct cached *cached)
+{
+    json_t *verdict = json_object_get(cached->verdicts, tn_text(&cached->etag));
+    enum hash_kind kind;
+    tenon_status status = TENON_OK;
+
+    if (cached->row.content != TENON_CONTENT_PRESENT || !cached->verifies)
+        return TENON_OK;
+    if (verdict != NULL)
+        cached->row.content = (int32_t)json_integer_value(verdict);
+    else if (tn_hash_of_etag(tn_text(&cached->etag), &kind)) {
+        cached->input = tn_file_open(tn_text(&cached->local_path), FILE_READ, &cached->task.failure);
+        status = cached->input >= 0 ? tn_hash_start(&cached->hash, kind, cached->row.bytes, &cached->task.failure) : cached->task.failure.status;
+        cached->hashed = 0;
+    }
+    return status;
+}
+
+/* TENON_AGAIN while there is more. */
+static tenon_status read_slice(struct cached *cached)
+{
+    char *slice = tn_alloc(&cached->task.handle.context->memory, SLICE);
+    size_t got = 0;
+    tenon_status status = slice != NULL ? TENON_OK : tn_fail_memory(&cached->task.failure);
+
+    if (status == TENON_OK)
+        status = tn_file_read_at(cached->input, slice, SLICE, cached->hashed, &got, tn_text(&cached->local_path), &cached->task.failure);
+    if (status == TENON_OK) {
+        tn_hash_add(&cached->hash, slice, got);
+        cached->hashed += (int64_t)got;
+        cached->task.progress.bytes += (int64_t)got;
+        status = got == SLICE ? TENON_AGAIN : TENON_OK;
+    }
+    tn_release(&cached->task.handle.context->memory, slice);
+    return status;
+}
+
+static tenon_status judge(struct cached *cached)
+{
+    char hex[TN_HEX_MOST + 1];
+    tenon_status status;
+
+    if (cached->input < 0)
+        return TENON_OK;
+    status = tn_hash_end(&cached->hash, hex, &cached->task.failure);
+    tn_file_close(&cached->input);
+    if (status == TENON_OK) {
+        cached->row.content = strcmp(hex, tn_text(&cached->etag)) == 0 ? TENON_CONTENT_VERIFIED : TENON_CONTENT_CORRUPT;
+        json_object_set_new(cached->verdicts, tn_text(&cached->etag), json_integer(cached->row.content));
+    }
+    return status;
+}
+
+static tenon_status push_file(struct cached *cached)
+{
+    if (cached->row.content == TENON_CONTENT_CORRUPT || cached->row.content == TENON_CONTENT_MISSING)
+        cached->bad++;
+    cached->task.progress.items++;
+    return tn_task_push(&cached->task, &cached->row);
+}
+
+/* What the listing has and the snapshot has not is no fault: a part of a repository may have been wanted. */
+
+static tenon_status conclude(struct cached *cached)
+{
+    tenon_status status = TENON_OK;
+
+    if (cached->verifies && cached->bad > 0) {
+        status = tn_fail(&cached->task.failure, TENON_ERROR_INTEGRITY, "%" PRId64 " files of the cache are corrupt or missing", cached->bad);
+        tn_hint(&cached->task.failure, "Remove the repository from the cache (tenon cache rm) and download it again.");
+    }
+    return status;
+}
+
+static tenon_status cached_step(struct co *co)
+{
+    struct cached *cached = TN_CONTAINER(co, struct cached, task.co);
+    tenon_status status = TENON_OK;
+
+    CO_BEGIN(co);
+    tn_task_stage(&cached->task, cached->verifies ? "verifying" : "listing", cached->hub->cache);
+    cached->repositories = cached->only_folder != NULL ? json_pack("[s]", cached->only_folder)
+                                                       : names_in(&co->context->memory, cached->hub->cache);
+    cached->verdicts = json_object();
+    for (; status == TENON_OK && cached->repository < json_array_size(cached->repositories); cached->repository++) {
+        tn_text_reset(&cached->name);
+        if (!tn_repository_of_folder(json_string_value(json_array_get(cached->repositories, cached->repository)), &cached->name))
+            continue;
+        open_repository(cached);
+        for (; status == TENON_OK && cached->commit < json_array_size(cached->commits); cached->commit++) {
+            status = open_commit(cached);
+            for (; status == TENON_OK && cached->file < cached->tree.count; cached->file++) {
+                AWAIT(co, tn_task_has_room(&cached->task));
+                look_at_file(cached);
+                status = start_reading(cached);
+                if (status == TENON_OK && cached->input >= 0)
+                    AWAIT(co, (status = read_slice(cached)) != TENON_AGAIN || tn_co_go_on(co));
+                if (status == TENON_OK)
+                    status = judge(cached);
+                if (status == TENON_OK)
+                    status = push_file(cached);
+                if (status != TENON_OK)
+                    break;
+            }
+        }
+        if (status == TENON_OK && !cached->verifies)
+            status = push_partials(cached);
+        json_decref(cached->commits);
+        cached->commits = NULL;
+    }
+    if (status == TENON_OK)
+        status = conclude(cached);
+    CO_END(co);
+    return status;
+}
+
+static void cached_clear(struct tenon_task *task)
+{
+    struct cached *cached = TN_CONTAINER(task, struct cached, task);
+
+    if (cached->hub == NULL)
+        return;
+    tn_file_close(&cached->input);
+    tn_hash_stop(&cached->hash);
+    json_decref(cached->repositories);
+    json_decref(cached->commits);
+    json_decref(cached->verdicts);
+    tn_tree_clear(&cached->tree);
+    tn_tree_clear(&cached->listing);
+    tn_text_clear(&cached->name);
+    tn_text_clear(&cached->local_path);
+    tn_text_clear(&cached->etag);
+    tn_hub_drop(cached->hub);
+    cached->hub = NULL;
+}
+
+static const struct operation listing = { .name = "listing the cache", .size = sizeof(struct cached), .row = &tn_row_file,
+                                          .step = cached_step, .clear = cached_clear };
+static const struct operation verifying = { .name = "verifying the cache", .size = sizeof(struct cached), .row = &tn_row_file,
+                                            .step = cached_step, .clear = cached_clear };
+
+/* Checks the name, where there is one, and keeps its folder. */
+static tenon_status keep_names(struct cached *cached, const char *repository, const char *revision)
+{
+    struct tenon_context *context = cached->task.handle.context;
+    struct repository parsed;
+    struct text folder;
+    tenon_status status;
+
+    if (repository == NULL)
+        return tn_task_keep(&cached->task, revision, &cached->only_revision);
+    status = tn_repository_parse(&parsed, &context->memory, repository, revision, cached->hub->endpoint, &context->failure);
+    if (status != TENON_OK)
+        return status;
+    tn_text_init(&folder, &context->memory, PATH_MAX);
+    tn_repository_folder(&parsed, &folder);
+    status = tn_task_keep(&cached->task, tn_text(&folder), &cached->only_folder);
+    if (status == TENON_OK && (revision != NULL || strchr(repository, '@') != NULL))
+        status = tn_task_keep(&cached->task, parsed.revision, &cached->only_revision);
+    tn_text_clear(&folder);
+    tn_repository_clear(&parsed);
+    return status;
+}
+
+static tenon_status cached_new(tenon_hub *hub, const char *repository, const tenon_repository_options *given, bool verifies, tenon_task **task)
+{
+    struct tenon_context *context = hub->handle.context;
+    tenon_repository_options options;
+    struct cached *cached = NULL;
+    tenon_status status = tn_options(context, given, &options, sizeof options);
+
+    if (status == TENON_OK)
+        status = tn_task_new(context, verifies ? &verifying : &listing, &cached);
+    if (status != TENON_OK)
+        return status;
+    cached->hub = tenon_hub_ref(hub);
+    cached->verifies = verifies;
+    cached->input = -1;
+    tn_tree_init(&cached->tree, &context->memory);
+    tn_tree_init(&cached->listing, &context->memory);
+    tn_text_init(&cached->name, &context->memory, PATH_MAX);
+    tn_text_init(&cached->local_path, &context->memory, PATH_MAX);
+    tn_text_init(&cached->etag, &context->memory, 256);
+    status = keep_names(cached, repository, options.revision);
+    if (status == TENON_OK)
+        *task = &cached->task;
+    else
+        tn_task_drop(&cached->task);
+    return status;
+}
+
+tenon_status tenon_hub_cached(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task)
+{
+    TN_HUB_CALL(hub, cached_new(hub, repository, options, false, &made), task);
+}
+
+tenon_status tenon_hub_verify(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task)
+{
+    TN_HUB_CALL(hub, cached_new(hub, repository, options, true, &made), task);
+}
+
+/* ---- forgetting ---- */
+
+struct forget {
+    struct hub_task base;
+    bool all; /* every revision */
+};
+
+/* The names of the blobs that a snapshot's links lead to. */
+static tenon_status collect_blobs(struct forget *forget, const char *commit, json_t *blobs)
+{
+    struct tenon_task *task = &forget->base.task;
+    const struct memory *memory = &task->handle.context->memory;
+    struct text path, target;
+    struct tree tree;
+    tenon_status status;
+
+    tn_text_init(&path, memory, PATH_MAX);
+    tn_text_init(&target, memory, PATH_MAX);
+    tn_tree_init(&tree, memory);
+    tn_cache_snapshot_path(&forget->base.cache, commit, "", &path);
+    status = path.failed ? tn_fail_memory(&task->failure) : tn_folder_walk(tn_text(&path), true, &tree, &task->failure);
+    for (size_t i = 0; status == TENON_OK && i < tree.count; i++) {
+        struct failure ignored;
+
+        tn_failure_init(&ignored, memory, NULL);
+        tn_text_reset(&path);
+        tn_text_reset(&target);
+        tn_cache_snapshot_path(&forget->base.cache, commit, tree.files[i].path, &path);
+        if (tn_link_read(tn_text(&path), &target, &ignored) == TENON_OK)
+            json_object_set_new(blobs, tn_path_name(tn_text(&target)), json_true());
+        tn_failure_clear(&ignored);
+    }
+    tn_tree_clear(&tree);
+    tn_text_clear(&target);
+    tn_text_clear(&path);
+    return status;
+}
+
+/* Removes what lies at a path below the repository's folder, and counts plain files of it. */
+static tenon_status remove_below(struct forget *forget, const char *below, int64_t *freed)
+{
+    struct tenon_task *task = &forget->base.task;
+    struct text path;
+    struct tree tree;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
+    tn_tree_init(&tree, &task->handle.context->memory);
+    tn_text_format(&path, "%s/%s", tn_text(&forget->base.cache.folder), below);
+    if (path.failed)
+        status = tn_fail_memory(&task->failure);
+    else if (freed != NULL && tn_folder_exists(tn_text(&path)))
+        status = tn_folder_walk(tn_text(&path), false, &tree, &task->failure);
+    for (size_t i = 0; i < tree.count && status == TENON_OK; i++) {
+        struct file_facts facts;
+        struct text file;
+
+        tn_text_init(&file, &task->handle.context->memory, PATH_MAX);
+        tn_text_format(&file, "%s/%s", tn_text(&path), tree.files[i].path);
+        status = tn_file_look_at_link(tn_text(&file), &facts, &task->failure);
+        *freed += status == TENON_OK && facts.regular ? facts.bytes : 0;
+        tn_text_clear(&file);
+    }
+    if (status == TENON_OK)
+        status = tn_folder_remove(tn_text(&path), &task->failure);
+    tn_tree_clear(&tree);
+    tn_text_clear(&path);
+    return status;
+}
+
+static tenon_status remove_blobs(struct forget *forget, json_t *blobs, json_t *kept, int64_t *freed)
+{
+    struct tenon_task *task = &forget->base.task;
+    struct text path;
+    const char *name;
+    json_t *value;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
+    json_object_foreach(blobs, name, value)
+        if (status == TENON_OK && json_object_get(kept, name) == NULL) {
+            tn_text_reset(&path);
+            tn_cache_blob_path(&forget->base.cache, name, &path);
+            status = tn_store_remove_blob(task->handle.context, tn_text(&forget->base.cache.root), tn_text(&path), freed, &task->failure);
+        }
+    tn_text_clear(&path);
+    return status;
+}
+
+/* References that name the commit. */
+static tenon_status remove_refs(struct forget *forget, const char *commit)
+{
+    struct tenon_task *task = &forget->base.task;
+    struct text folder, path;
+    struct tree refs;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&folder, &task->handle.context->memory, PATH_MAX);
+    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
+    tn_tree_init(&refs, &task->handle.context->memory);
+    tn_text_format(&folder, "%s/refs", tn_text(&forget->base.cache.folder));
+    if (tn_folder_exists(tn_text(&folder)))
+        status = tn_folder_walk(tn_text(&folder), false, &refs, &task->failure);
+    for (size_t i = 0; i < refs.count && status == TENON_OK; i++) {
+        char named[41];
+
+        tn_text_reset(&path);
+        tn_text_format(&path, "%s/%s", tn_text(&folder), refs.files[i].path);
+        if (tn_cache_read_ref(&forget->base.cache, refs.files[i].path, named) && strcmp(named, commit) == 0)
+            status = tn_file_remove(tn_text(&path), &task->failure);
+    }
+    tn_tree_clear(&refs);
+    tn_text_clear(&path);
+    tn_text_clear(&folder);
+    return status;
+}
+
+static tenon_status forget_commit(struct forget *forget, const char *commit, json_t *commits, int64_t *freed)
+{
+    json_t *mine = json_object(), *others = json_object(), *other;
+    char below[80];
+    size_t i;
+    tenon_status status = collect_blobs(forget, commit, mine);
+
+    json_array_foreach(commits, i, other)
+        if (status == TENON_OK && strcmp(json_string_value(other), commit) != 0)
+            status = collect_blobs(forget, json_string_value(other), others);
+    snprintf(below, sizeof below, "snapshots/%s", commit);
+    if (status == TENON_OK)
+        status = remove_below(forget, below, freed);
+    if (status == TENON_OK)
+        status = remove_refs(forget, commit);
+    if (status == TENON_OK)
+        status = remove_blobs(forget, mine, others, freed);
+    snprintf(below, sizeof below, ".no_exist/%s", commit);
+    if (status == TENON_OK)
+        status = remove_below(forget, below, NULL);
+    snprintf(below, sizeof below, "trees/%s.json", commit);
+    if (status == TENON_OK)
+        status = remove_below(forget, below, NULL);
+    json_decref(mine);
+    json_decref(others);
+    return status;
+}
+
+static json_t *names_of(struct forget *forget, const char *below)
+{
+    struct text path;
+    json_t *names;
+
+    tn_text_init(&path, &forget->base.task.handle.context->memory, PATH_MAX);
+    tn_text_format(&path, "%s/%s", tn_text(&forget->base.cache.folder), below);
+    names = names_in(path.memory, tn_text(&path));
+    tn_text_clear(&path);
+    return names;
+}
+
+/* The blobs one by one, because some are the store's; then everything else. */
+static tenon_status forget_all(struct forget *forget, int64_t *freed)
+{
+    json_t *names = names_of(forget, "blobs"), *blobs = json_object(), *none = json_object(), *name;
+    size_t i;
+    tenon_status status;
+
+    json_array_foreach(names, i, name)
+        json_object_set(blobs, json_string_value(name), name);
+    status = remove_blobs(forget, blobs, none, freed);
+    if (status == TENON_OK)
+        status = remove_below(forget, "snapshots", freed);
+    if (status == TENON_OK)
+        status = tn_folder_remove(tn_text(&forget->base.cache.folder), &forget->base.task.failure);
+    json_decref(names);
+    json_decref(blobs);
+    json_decref(none);
+    return status;
+}
+
+static tenon_status forget_step(struct co *co)
+{
+    struct forget *forget = TN_CONTAINER(co, struct forget, base.task.co);
+    struct tenon_task *task = &forget->base.task;
+    json_t *commits = names_of(forget, "snapshots");
+    char commit[41] = "", digits[24];
+    int64_t freed = 0;
+    bool known = false;
+    json_t *name;
+    size_t i;
+    tenon_status status;
+
+    if (tn_is_commit(forget->base.repository.revision))
+        memcpy(commit, forget->base.repository.revision, sizeof commit);
+    else
+        tn_cache_read_ref(&forget->base.cache, forget->base.repository.revision, commit);
+    json_array_foreach(commits, i, name)
+        known = known || strcmp(json_string_value(name), commit) == 0;
+    if (!tn_folder_exists(tn_text(&forget->base.cache.folder)) || (!forget->all && !known))
+        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s%s%s is not in the cache", forget->base.repository.id, forget->all ? "" : "@",
+                         forget->all ? "" : forget->base.repository.revision);
+    else if (forget->all || json_array_size(commits) == 1)
+        status = forget_all(forget, &freed);
+    else
+        status = forget_commit(forget, commit, commits, &freed);
+    snprintf(digits, sizeof digits, "%" PRId64, freed);
+    if (status == TENON_OK)
+        status = tn_task_set_text(task, digits);
+    json_decref(commits);
+    return status;
+}
+
+static void forget_clear(struct tenon_task *task)
+{
+    tn_hub_task_clear(&TN_CONTAINER(task, struct forget, base.task)->base);
+}
+
+static const struct operation forgetting = { .name = "removing from the cache", .size = sizeof(struct forget),
+                                             .step = forget_step, .clear = forget_clear };
+
+static tenon_status forget_new(tenon_hub *hub, const char *repository, const tenon_repository_options *given, tenon_task **task)
+{
+    tenon_repository_options options;
+    struct forget *forget = NULL;
+    tenon_status status = tn_options(hub->handle.context, given, &options, sizeof options);
+
+    if (status == TENON_OK)
+        status = tn_hub_task_new(hub, &forgetting, repository, options.revision, options.policy, &forget);
+    if (status == TENON_OK) {
+        forget->all = options.revision == NULL && strchr(repository, '@') == NULL;
+        *task = &forget->base.task;
+    }
+    return status;
+}
+
+tenon_status tenon_hub_forget(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task)
+{
+    TN_HUB_CALL(hub, forget_new(hub, repository, options, &made), task);
+}

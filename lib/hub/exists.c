@@ -1,0 +1,125 @@
+/* tenon_hub_exists: is there such a repository, revision, file? */
+#include <string.h>
+
+#include "folder.h"
+#include "metadata.h"
+#include "operation.h"
+
+struct exists {
+    struct hub_task base;
+    const char *path; /* NULL: the repository and its revision */
+    struct resolution resolution;
+    struct metadata metadata;
+};
+
+static tenon_status no_such_file(struct exists *exists, struct failure *failure)
+{
+    tn_fail(failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", exists->base.repository.id, exists->path, exists->base.repository.revision);
+    tn_failure_set_code(failure, "EntryNotFound");
+    return failure->status;
+}
+
+static tenon_status look_in_folder(struct exists *exists)
+{
+    struct tenon_task *task = &exists->base.task;
+    struct tree tree;
+    char commit[41];
+    tenon_status status;
+
+    tn_tree_init(&tree, &task->handle.context->memory);
+    status = tn_folder_open_revision(exists->base.hub, &exists->base.repository, commit, &tree, &task->failure);
+    if (status == TENON_OK && exists->path != NULL && tn_tree_find(&tree, exists->path) == NULL)
+        status = no_such_file(exists, &task->failure);
+    if (status == TENON_OK)
+        status = tn_task_set_text(task, commit);
+    tn_tree_clear(&tree);
+    return status;
+}
+
+static tenon_status look_in_cache(struct exists *exists)
+{
+    struct tenon_task *task = &exists->base.task;
+    struct text path;
+    char commit[41];
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&path, &task->handle.context->memory, 4096);
+    if (tn_is_commit(exists->base.repository.revision))
+        memcpy(commit, exists->base.repository.revision, sizeof commit);
+    else if (!tn_cache_read_ref(&exists->base.cache, exists->base.repository.revision, commit))
+        status = tn_hub_fail_offline(&task->failure, exists->base.repository.id);
+    if (status == TENON_OK && exists->path != NULL && !tn_cache_has(&exists->base.cache, commit, exists->path, -1, &path))
+        status = tn_cache_knows_absent(&exists->base.cache, commit, exists->path) ? no_such_file(exists, &task->failure)
+                                                                                    : tn_hub_fail_offline(&task->failure, exists->path);
+    if (status == TENON_OK)
+        status = tn_task_set_text(task, commit);
+    tn_text_clear(&path);
+    return status;
+}
+
+static tenon_status exists_step(struct co *co)
+{
+    struct exists *exists = TN_CONTAINER(co, struct exists, base.task.co);
+    struct tenon_task *task = &exists->base.task;
+    tenon_status status = TENON_OK;
+
+    CO_BEGIN(co);
+    if (exists->base.hub->folder != NULL)
+        status = look_in_folder(exists);
+    else if (tn_hub_is_offline(exists->base.hub, exists->base.policy))
+        status = look_in_cache(exists);
+    else if (exists->path == NULL) {
+        tn_resolution_start(&exists->resolution, &exists->base.repository, false, co);
+        AWAIT(co, !tn_co_running(&exists->resolution.co));
+        status = exists->resolution.co.status;
+        status = status == TENON_OK ? tn_task_set_text(task, exists->resolution.commit)
+                                    : tn_task_fail_from(task, &exists->resolution.failure);
+    } else {
+        tn_metadata_start(&exists->metadata, &exists->base.repository, exists->path, -1, co);
+        AWAIT(co, !tn_co_running(&exists->metadata.co));
+        status = exists->metadata.co.status;
+        status = status == TENON_OK ? tn_task_set_text(task, exists->metadata.commit)
+                                    : tn_task_fail_from(task, &exists->metadata.failure);
+    }
+    CO_END(co);
+    return status;
+}
+
+static void exists_clear(struct tenon_task *task)
+{
+    struct exists *exists = TN_CONTAINER(task, struct exists, base.task);
+
+    tn_resolution_clear(&exists->resolution);
+    tn_metadata_clear(&exists->metadata);
+    tn_hub_task_clear(&exists->base);
+}
+
+static const struct operation operation = { .name = "asking whether something exists", .size = sizeof(struct exists),
+                                            .step = exists_step, .clear = exists_clear };
+
+static tenon_status exists_new(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *given, tenon_task **task)
+{
+    tenon_repository_options options;
+    struct exists *exists = NULL;
+    tenon_status status = tn_options(hub->handle.context, given, &options, sizeof options);
+
+    if (status == TENON_OK && path != NULL)
+        status = tn_hub_check_path(hub->handle.context, path);
+    if (status == TENON_OK)
+        status = tn_hub_task_new(hub, &operation, repository, options.revision, options.policy, &exists);
+    if (status != TENON_OK)
+        return status;
+    tn_resolution_init(&exists->resolution, hub);
+    tn_metadata_init(&exists->metadata, hub);
+    status = tn_task_keep(&exists->base.task, path, &exists->path);
+    if (status == TENON_OK)
+        *task = &exists->base.task;
+    else
+        tn_task_drop(&exists->base.task);
+    return status;
+}
+
+tenon_status tenon_hub_exists(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *options, tenon_task **task)
+{
+    TN_HUB_CALL(hub, exists_new(hub, repository, path, options, &made), task);
+}

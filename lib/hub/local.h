@@ -1,0 +1,28 @@
+/*
+ * Plain files in a folder of the user's, with the official client's notes beside them:
+ *
+ *   FOLDER/PATH                                            the file
+ *   FOLDER/.cache/huggingface/download/PATH.metadata       commit, etag, time: one a line
+ *   FOLDER/.cache/huggingface/download/PATH.lock           held for every look at the notes
+ */
+#ifndef TN_LOCAL_H
+#define TN_LOCAL_H
+
+#include "context.h"
+
+struct local_note {
+    char commit[41];
+    char etag[129];
+};
+
+void tn_local_file(const char *folder, const char *path, struct text *out);
+void tn_local_lock(const char *folder, const char *path, struct text *out);
+/* What partial files of that content begin with. */
+tenon_status tn_local_base(const char *folder, const char *path, const char *etag, struct text *out, struct failure *failure);
+/* Makes the folders; refuses to go through a link that leads elsewhere. */
+tenon_status tn_local_prepare(struct tenon_context *context, const char *folder, const char *path, struct failure *failure);
+/* False when there is no note, or the file was changed after it was written. */
+bool tn_local_read(struct tenon_context *context, const char *folder, const char *path, struct local_note *note);
+tenon_status tn_local_write(struct tenon_context *context, const char *folder, const char *path, const struct local_note *note, struct failure *failure);
+
+#endif

@@ -1,0 +1,238 @@
+#include "repository.h"
+
+#include <string.h>
+
+#include "path.h"
+
+enum { PART_LONGEST = 96, NAME_LIMIT = 1024 };
+
+static const struct {
+    int32_t type;
+    const char *plural, *prefix;
+} types[] = {
+    { TENON_REPOSITORY_MODEL, "models", "" },
+    { TENON_REPOSITORY_DATASET, "datasets", "datasets/" },
+    { TENON_REPOSITORY_SPACE, "spaces", "spaces/" },
+};
+
+enum { TYPES = sizeof types / sizeof types[0] };
+
+const char *tn_repository_plural(const struct repository *repository)
+{
+    for (int i = 0; i < TYPES; i++)
+        if (types[i].type == repository->type)
+            return types[i].plural;
+    return "models";
+}
+
+const char *tn_repository_prefix(const struct repository *repository)
+{
+    for (int i = 0; i < TYPES; i++)
+        if (types[i].type == repository->type)
+            return types[i].prefix;
+    return "";
+}
+
+void tn_repository_folder(const struct repository *repository, struct text *out)
+{
+    const char *slash = strchr(repository->id, '/');
+
+    tn_text_format(out, "%s--", tn_repository_plural(repository));
+    if (slash != NULL)
+        tn_text_format(out, "%.*s--%s", (int)(slash - repository->id), repository->id, slash + 1);
+    else
+        tn_text_add(out, repository->id);
+}
+
+bool tn_repository_of_folder(const char *folder, struct text *out)
+{
+    bool known = false;
+
+    for (int i = 0; i < TYPES && !known; i++) {
+        size_t length = strlen(types[i].plural);
+
+        if (strncmp(folder, types[i].plural, length) == 0 && strncmp(folder + length, "--", 2) == 0) {
+            const char *id = folder + length + 2, *cut = strstr(id, "--");
+
+            tn_text_add(out, types[i].prefix);
+            if (cut != NULL)
+                tn_text_format(out, "%.*s/%s", (int)(cut - id), id, cut + 2);
+            else
+                tn_text_add(out, id);
+            known = *id != '\0';
+        }
+    }
+    return known;
+}
+
+bool tn_is_commit(const char *revision)
+{
+    return tn_is_hex(revision, 40);
+}
+
+/* ---- names ---- */
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static bool part_is_good(const char *part, size_t length)
+{
+    bool good = length > 0 && length <= PART_LONGEST && is_word(part[0]) && is_word(part[length - 1]);
+
+    for (size_t i = 0; i < length && good; i++) {
+        good = is_word(part[i]) || part[i] == '-' || part[i] == '.';
+        if (i + 1 < length && ((part[i] == '-' && part[i + 1] == '-') || (part[i] == '.' && part[i + 1] == '.')))
+            good = false;
+    }
+    return good && !(length > 4 && memcmp(part + length - 4, ".git", 4) == 0);
+}
+
+static bool id_is_good(const char *id)
+{
+    const char *slash = strchr(id, '/');
+
+    if (slash == NULL)
+        return part_is_good(id, strlen(id));
+    return part_is_good(id, (size_t)(slash - id)) && part_is_good(slash + 1, strlen(slash + 1));
+}
+
+/* Skips start where text begins with it; true when it did. */
+static bool skip(const char **text, const char *start)
+{
+    bool found = tn_starts_with(*text, start);
+
+    if (found)
+        *text += strlen(start);
+    return found;
+}
+
+/* "https://host/" of the endpoint or of the hub itself, with what a browser leaves behind the id. */
+static bool skip_address(const char **text, const char *endpoint)
+{
+    static const char *const known[] = { "https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "huggingface.co/", "hf.co/" };
+    bool found = endpoint != NULL && tn_starts_with(*text, endpoint) && (*text)[strlen(endpoint)] == '/';
+
+    if (found)
+        *text += strlen(endpoint) + 1;
+    for (size_t i = 0; i < sizeof known / sizeof known[0] && !found; i++)
+        found = skip(text, known[i]);
+    return found;
+}
+
+/* In a pasted address "/tree/REVISION", "/resolve/REVISION/..." may follow the id; the rest is nobody's. */
+static void cut_route(char *id, const char **revision)
+{
+    static const char *const routes[] = { "tree", "blob", "resolve", "raw", "blame", "commits" };
+    char *slash = strchr(id, '/');
+    char *route = slash != NULL ? strchr(slash + 1, '/') : NULL;
+
+    id[strcspn(id, "?#")] = '\0';
+    if (route == NULL)
+        return;
+    *route++ = '\0';
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (tn_starts_with(route, routes[i]) && route[strlen(routes[i])] == '/') {
+            char *rest = route + strlen(routes[i]) + 1;
+            bool pull = tn_starts_with(rest, "refs/");
+            char *end = rest;
+
+            for (int parts = pull ? 3 : 1; parts > 0 && *end != '\0'; parts--)
+                end += strcspn(end, "/") + (parts > 1 && end[strcspn(end, "/")] == '/');
+            *end = '\0';
+            if (*rest != '\0')
+                *revision = rest;
+        }
+}
+
+static tenon_status bad_name(const char *text, struct failure *failure)
+{
+    tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%s\" is not the name of a repository", text);
+    return tn_hint(failure, "Write owner/name, datasets/owner/name or spaces/owner/name, with @revision behind it if wanted.");
+}
+
+static tenon_status check_revision(const char *revision, struct failure *failure)
+{
+    if (tn_revision_is_safe(revision))
+        return TENON_OK;
+    tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%s\" is not a revision", revision);
+    return tn_hint(failure, "Give a branch, a tag, refs/pr/N, or a commit.");
+}
+
+static bool keep(struct repository *repository, const char *id, const char *revision)
+{
+    struct text written;
+
+    tn_text_init(&written, repository->memory, NAME_LIMIT);
+    tn_text_format(&written, "%s%s", tn_repository_prefix(repository), id);
+    repository->id = tn_copy(repository->memory, id);
+    repository->revision = tn_copy(repository->memory, revision);
+    repository->written = tn_text_take(&written);
+    return repository->id != NULL && repository->revision != NULL && repository->written != NULL;
+}
+
+/* Fills repository from a copy of the text that may be cut up. */
+static tenon_status take_apart(struct repository *repository, char *copy, const char *text, const char *revision,
+                               const char *endpoint, struct failure *failure)
+{
+    const char *rest = copy;
+    bool address = skip_address(&rest, endpoint);
+    const char *said = NULL;
+    char *id, *at;
+
+    if (!address)
+        skip(&rest, "hf://");
+    repository->type = TENON_REPOSITORY_MODEL;
+    if (skip(&rest, "datasets/"))
+        repository->type = TENON_REPOSITORY_DATASET;
+    else if (skip(&rest, "spaces/"))
+        repository->type = TENON_REPOSITORY_SPACE;
+    else
+        skip(&rest, "models/");
+    id = copy + (rest - copy);
+    at = strchr(id, '@');
+    if (at != NULL) {
+        *at = '\0';
+        said = at + 1;
+    }
+    if (address)
+        cut_route(id, &said);
+    if (!id_is_good(id) || (said != NULL && *said == '\0'))
+        return bad_name(text, failure);
+    if (revision == NULL)
+        revision = said != NULL ? said : "main";
+    if (check_revision(revision, failure) != TENON_OK)
+        return failure->status;
+    return keep(repository, id, revision) ? TENON_OK : tn_fail_memory(failure);
+}
+
+tenon_status tn_repository_parse(struct repository *repository, const struct memory *memory, const char *text,
+                                 const char *revision, const char *endpoint, struct failure *failure)
+{
+    char *copy;
+    tenon_status status;
+
+    memset(repository, 0, sizeof *repository);
+    repository->memory = memory;
+    if (text == NULL || strlen(text) > NAME_LIMIT)
+        return tn_fail(failure, TENON_ERROR_ARGUMENT, text == NULL ? "no repository is named" : "the name of the repository is too long");
+    copy = tn_copy(memory, text);
+    if (copy == NULL)
+        return tn_fail_memory(failure);
+    status = take_apart(repository, copy, text, revision, endpoint, failure);
+    if (status != TENON_OK)
+        tn_repository_clear(repository);
+    tn_release(memory, copy);
+    return status;
+}
+
+void tn_repository_clear(struct repository *repository)
+{
+    if (repository->memory == NULL)
+        return;
+    tn_release(repository->memory, repository->id);
+    tn_release(repository->memory, repository->revision);
+    tn_release(repository->memory, repository->written);
+    memset(repository, 0, sizeof *repository);
+}

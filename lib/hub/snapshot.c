@@ -1,0 +1,488 @@
+/* tenon_hub_snapshot: a repository at one commit, or the part of it that patterns choose. */
+#include <limits.h>
+#include <string.h>
+
+#include "fetch.h"
+#include "folder.h"
+#include "metadata.h"
+#include "operation.h"
+#include "path.h"
+#include "pattern.h"
+
+/* One of the files that are fetched side by side. */
+struct slot {
+    struct fetch fetch;
+    struct tree_file *file; /* NULL: free */
+    struct text source;
+};
+
+struct snapshot {
+    struct hub_task base;
+    const char *folder; /* NULL: the cache */
+    const char *const *allow;
+    const char *const *ignore;
+    bool force;
+    struct resolution resolution;
+    struct pages pages;
+    struct tree tree;
+    char commit[41];
+    bool stands_in;     /* the hub could not be asked; the cache is all there is */
+    bool listed;        /* the tree is known */
+    bool tree_is_new;
+    struct slot *slots;
+    int32_t slot_count;
+    size_t next;        /* file to start next */
+    size_t done;
+};
+
+/* ---- which commit ---- */
+
+static bool commit_of_cache(struct snapshot *snapshot)
+{
+    const char *revision = snapshot->base.repository.revision;
+    bool known = tn_is_commit(revision);
+
+    if (known)
+        memcpy(snapshot->commit, revision, sizeof snapshot->commit);
+    else
+        known = tn_cache_read_ref(&snapshot->base.cache, revision, snapshot->commit);
+    return known;
+}
+
+/* May the cache name the commit without a request? */
+static bool cache_suffices(const struct snapshot *snapshot)
+{
+    bool pinned = tn_is_commit(snapshot->base.repository.revision) && snapshot->base.policy != TENON_CACHE_FRESH;
+
+    return pinned || snapshot->base.policy == TENON_CACHE_FIRST || tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy);
+}
+
+static bool cache_may_stand_in(const struct snapshot *snapshot, const struct failure *failure)
+{
+    bool last_word = failure->status == TENON_ERROR_MEMORY || failure->status == TENON_ERROR_CANCELLED ||
+                     failure->status == TENON_ERROR_ARGUMENT ||
+                     (failure->status == TENON_ERROR_NOT_FOUND && failure->code != NULL && strcmp(failure->code, "RevisionNotFound") == 0);
+
+    return !last_word && !snapshot->force && snapshot->base.policy != TENON_CACHE_FRESH;
+}
+
+/* ---- what files ---- */
+
+/* Where the listing is kept: in the cache, or with the notes of a folder. */
+static void listing_folder(const struct snapshot *snapshot, struct text *out)
+{
+    if (snapshot->folder != NULL)
+        tn_text_format(out, "%s/.cache/huggingface", snapshot->folder);
+    else
+        tn_text_add(out, tn_text(&snapshot->base.cache.folder));
+}
+
+static bool read_listing(struct snapshot *snapshot)
+{
+    struct text folder;
+    bool found;
+
+    tn_text_init(&folder, &snapshot->base.task.handle.context->memory, PATH_MAX);
+    listing_folder(snapshot, &folder);
+    found = !folder.failed && tn_tree_read(&snapshot->tree, tn_text(&folder), snapshot->commit);
+    if (!found && snapshot->folder != NULL)
+        found = tn_tree_read(&snapshot->tree, tn_text(&snapshot->base.cache.folder), snapshot->commit);
+    tn_text_clear(&folder);
+    return found;
+}
+
+static void write_listing(struct snapshot *snapshot)
+{
+    struct text folder;
+
+    tn_text_init(&folder, &snapshot->base.task.handle.context->memory, PATH_MAX);
+    listing_folder(snapshot, &folder);
+    if (!folder.failed)
+        tn_tree_write(&snapshot->tree, snapshot->base.task.handle.context, tn_text(&folder), snapshot->commit);
+    tn_text_clear(&folder);
+}
+
+static tenon_status take_page(struct snapshot *snapshot)
+{
+    struct failure *failure = &snapshot->base.task.failure;
+    tenon_status status = TENON_OK;
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(snapshot->pages.page, i, item) {
+        struct tree_file file;
+        bool is_file = false;
+
+        if (status == TENON_OK)
+            status = tn_tree_item(item, &file, &is_file, failure);
+        if (status == TENON_OK && is_file)
+            status = tn_tree_add(&snapshot->tree, &file, failure);
+    }
+    return status;
+}
+
+/* Keeps the files that are wanted, in front; counts them. */
+static void choose(struct snapshot *snapshot)
+{
+    tenon_progress *progress = &snapshot->base.task.progress;
+    size_t kept = 0;
+
+    progress->bytes_total = 0;
+    for (size_t i = 0; i < snapshot->tree.count; i++)
+        if (tn_patterns_choose(snapshot->allow, snapshot->ignore, snapshot->tree.files[i].path)) {
+            snapshot->tree.files[kept++] = snapshot->tree.files[i];
+            progress->bytes_total += snapshot->tree.files[i].bytes;
+        }
+    snapshot->tree.count = kept;
+    progress->items_total = (int64_t)kept;
+}
+
+/* ---- without the hub ---- */
+
+/* The first chosen file that the cache lacks; NULL when it is complete. */
+static const struct tree_file *first_missing(struct snapshot *snapshot)
+{
+    const struct tree_file *missing = NULL;
+    struct text path;
+
+    tn_text_init(&path, &snapshot->base.task.handle.context->memory, PATH_MAX);
+    for (size_t i = 0; i < snapshot->tree.count && missing == NULL; i++)
+        if (!tn_cache_has(&snapshot->base.cache, snapshot->commit, snapshot->tree.files[i].path, snapshot->tree.files[i].bytes, &path))
+            missing = &snapshot->tree.files[i];
+    tn_text_clear(&path);
+    return missing;
+}
+
+static bool has_snapshot(struct snapshot *snapshot)
+{
+    struct text path;
+    bool has;
+
+    tn_text_init(&path, &snapshot->base.task.handle.context->memory, PATH_MAX);
+    tn_cache_snapshot_path(&snapshot->base.cache, snapshot->commit, "", &path);
+    has = !path.failed && tn_folder_exists(tn_text(&path));
+    tn_text_clear(&path);
+    return has;
+}
+
+/* No listing was ever kept (another client made the snapshot): its folder is what we know. */
+static tenon_status list_folder(struct snapshot *snapshot)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    struct text path;
+    tenon_status status;
+
+    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
+    tn_cache_snapshot_path(&snapshot->base.cache, snapshot->commit, "", &path);
+    tn_log(task->handle.context, TENON_LOG_WARNING, "hub", "%s: nothing says whether the cached snapshot is complete", snapshot->base.repository.id);
+    status = path.failed ? tn_fail_memory(&task->failure) : tn_folder_walk(tn_text(&path), false, &snapshot->tree, &task->failure);
+    tn_text_clear(&path);
+    return status;
+}
+
+/* The cache is all there is: is it enough? */
+static tenon_status make_do(struct snapshot *snapshot)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    const struct tree_file *missing;
+    tenon_status status = TENON_OK;
+
+    snapshot->stands_in = true;
+    if (!has_snapshot(snapshot) && snapshot->folder == NULL)
+        return tn_hub_fail_offline(&task->failure, snapshot->base.repository.id);
+    if (!snapshot->listed && snapshot->folder != NULL)
+        return tn_hub_fail_offline(&task->failure, "the listing of the repository");
+    if (!snapshot->listed)
+        status = list_folder(snapshot);
+    if (status == TENON_OK)
+        choose(snapshot);
+    missing = status == TENON_OK && snapshot->listed && snapshot->folder == NULL ? first_missing(snapshot) : NULL;
+    if (missing != NULL)
+        status = tn_hub_fail_offline(&task->failure, missing->path);
+    return status;
+}
+
+/* ---- fetching ---- */
+
+/* Two files of the same content one after the other: the second then finds it. */
+static bool is_under_way(const struct snapshot *snapshot, const struct tree_file *file)
+{
+    bool under_way = false;
+
+    for (int32_t i = 0; i < snapshot->slot_count && *file->etag != '\0' && !under_way; i++)
+        under_way = snapshot->slots[i].file != NULL && strcmp(snapshot->slots[i].file->etag, file->etag) == 0;
+    return under_way;
+}
+
+static void start_slot(struct snapshot *snapshot, struct slot *slot, struct tree_file *file)
+{
+    struct fetch *fetch = &slot->fetch;
+
+    slot->file = file;
+    tn_fetch_init(fetch, snapshot->base.hub, &snapshot->base.task);
+    tn_text_init(&slot->source, &snapshot->base.task.handle.context->memory, PATH_MAX);
+    fetch->repository = &snapshot->base.repository;
+    fetch->cache = &snapshot->base.cache;
+    fetch->folder = snapshot->folder;
+    fetch->path = file->path;
+    fetch->bytes = file->bytes;
+    fetch->force = snapshot->force;
+    fetch->offline = snapshot->stands_in;
+    memcpy(fetch->commit, snapshot->commit, sizeof fetch->commit);
+    memcpy(fetch->etag, file->etag, strlen(file->etag) + 1);
+    if (snapshot->base.hub->folder != NULL) {
+        tn_folder_content(snapshot->base.hub, &snapshot->base.repository, file, &slot->source);
+        fetch->source = tn_text(&slot->source);
+    }
+    tn_fetch_start(fetch, &snapshot->base.task.co);
+}
+
+static void free_slot(struct slot *slot)
+{
+    tn_fetch_clear(&slot->fetch);
+    tn_text_clear(&slot->source);
+    slot->file = NULL;
+}
+
+static tenon_status push_row(struct snapshot *snapshot, const struct tree_file *file, const char *etag, const char *place)
+{
+    tenon_file row = { .struct_size = sizeof row, .kind = TENON_FILE_REGULAR, .content = TENON_CONTENT_PRESENT, .modified_ms = -1 };
+
+    row.path = file->path;
+    row.repository = snapshot->base.repository.written;
+    row.commit = snapshot->commit;
+    row.etag = etag;
+    row.local_path = place;
+    row.bytes = file->bytes;
+    return tn_task_push(&snapshot->base.task, &row);
+}
+
+/* What a file from a folder was found to be when it was read. */
+static tenon_status learn(struct snapshot *snapshot, struct slot *slot)
+{
+    struct failure *failure = &snapshot->base.task.failure;
+    char pointer[TN_HEX_MOST + 1];
+    tenon_status status;
+
+    if (*slot->file->etag != '\0')
+        return TENON_OK;
+    if (slot->fetch.present && *slot->fetch.etag == '\0') {
+        snapshot->tree_is_new = false;
+        return TENON_OK;
+    }
+    status = tn_pointer_id(slot->fetch.etag, slot->file->bytes, pointer, failure);
+    slot->file->large = true;
+    slot->file->etag = tn_arena_copy(&snapshot->tree.arena, slot->fetch.etag);
+    slot->file->blob_id = status == TENON_OK ? tn_arena_copy(&snapshot->tree.arena, pointer) : NULL;
+    return slot->file->etag != NULL && slot->file->blob_id != NULL ? status : tn_fail_memory(failure);
+}
+
+static tenon_status end_slot(struct snapshot *snapshot, struct slot *slot)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    tenon_status status = slot->fetch.co.status;
+
+    if (status != TENON_OK)
+        return tn_task_fail_from(task, &slot->fetch.failure);
+    status = learn(snapshot, slot);
+    if (status == TENON_OK)
+        status = push_row(snapshot, slot->file, slot->fetch.etag, tn_text(&slot->fetch.place));
+    snapshot->done++;
+    task->progress.items++;
+    tn_task_stage(task, "downloading", slot->file->path);
+    free_slot(slot);
+    return status;
+}
+
+/* One look at all: TENON_AGAIN while files are missing. */
+static tenon_status pump(struct snapshot *snapshot)
+{
+    tenon_status status = TENON_OK;
+
+    for (int32_t i = 0; i < snapshot->slot_count && status == TENON_OK; i++) {
+        struct slot *slot = &snapshot->slots[i];
+
+        if (slot->file != NULL && !tn_co_running(&slot->fetch.co))
+            status = end_slot(snapshot, slot);
+    }
+    for (int32_t i = 0; i < snapshot->slot_count && status == TENON_OK; i++) {
+        struct tree_file *file = snapshot->next < snapshot->tree.count ? &snapshot->tree.files[snapshot->next] : NULL;
+
+        if (snapshot->slots[i].file == NULL && file != NULL && tn_task_has_room(&snapshot->base.task) && !is_under_way(snapshot, file)) {
+            start_slot(snapshot, &snapshot->slots[i], file);
+            snapshot->next++;
+        }
+    }
+    return status == TENON_OK && snapshot->done < snapshot->tree.count ? TENON_AGAIN : status;
+}
+
+static tenon_status make_slots(struct snapshot *snapshot)
+{
+    struct tenon_context *context = snapshot->base.task.handle.context;
+
+    snapshot->slot_count = (int32_t)tn_setting_integer(&context->settings, SETTING_HUB_FILES);
+    snapshot->slots = tn_alloc_array(&context->memory, (size_t)snapshot->slot_count, sizeof *snapshot->slots);
+    if (snapshot->slots == NULL)
+        snapshot->slot_count = 0;
+    return snapshot->slots != NULL ? TENON_OK : tn_fail_memory(&snapshot->base.task.failure);
+}
+
+/* ---- the operation ---- */
+
+static tenon_status set_result(struct snapshot *snapshot)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    struct text path;
+    tenon_status status;
+
+    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
+    if (snapshot->folder != NULL)
+        tn_text_add(&path, snapshot->folder);
+    else
+        tn_cache_snapshot_path(&snapshot->base.cache, snapshot->commit, "", &path);
+    status = path.failed ? tn_fail_memory(&task->failure) : tn_task_set_text(task, tn_text(&path));
+    /* A repository without files, or patterns that choose none, still have a folder. */
+    if (status == TENON_OK)
+        status = tn_folder_make(tn_text(&path), 0777, &task->failure);
+    tn_text_clear(&path);
+    return status;
+}
+
+static tenon_status write_ref(struct snapshot *snapshot)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    tenon_status status = tn_cache_write_ref(&snapshot->base.cache, snapshot->base.repository.revision, snapshot->commit, &task->failure);
+
+    /* A cache that cannot be written may still have everything. */
+    if (status == TENON_ERROR_IO && first_missing(snapshot) == NULL) {
+        tn_failure_clear(&task->failure);
+        status = TENON_OK;
+    }
+    return status;
+}
+
+static tenon_status snapshot_step(struct co *co)
+{
+    struct snapshot *snapshot = TN_CONTAINER(co, struct snapshot, base.task.co);
+    struct tenon_task *task = &snapshot->base.task;
+    tenon_status status = TENON_OK;
+
+    CO_BEGIN(co);
+    tn_task_stage(task, "asking", snapshot->base.repository.id);
+    if (snapshot->base.hub->folder != NULL) {
+        status = tn_folder_open_revision(snapshot->base.hub, &snapshot->base.repository, snapshot->commit, &snapshot->tree, &task->failure);
+        snapshot->listed = snapshot->tree_is_new = true;
+    } else if (!cache_suffices(snapshot) || !commit_of_cache(snapshot)) {
+        if (tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy))
+            status = tn_hub_fail_offline(&task->failure, snapshot->base.repository.id);
+        else {
+            if (commit_of_cache(snapshot) && snapshot->base.policy != TENON_CACHE_FRESH && has_snapshot(snapshot))
+                snapshot->resolution.request.retries = 0;
+            tn_resolution_start(&snapshot->resolution, &snapshot->base.repository, false, co);
+            AWAIT(co, !tn_co_running(&snapshot->resolution.co));
+            status = snapshot->resolution.co.status;
+            if (status == TENON_OK)
+                memcpy(snapshot->commit, snapshot->resolution.commit, sizeof snapshot->commit);
+            else if (cache_may_stand_in(snapshot, &snapshot->resolution.failure) && commit_of_cache(snapshot) && has_snapshot(snapshot)) {
+                tn_log(co->context, TENON_LOG_WARNING, "hub", "%s: answered from the cache: %s", snapshot->base.repository.id,
+                       snapshot->resolution.failure.message != NULL ? snapshot->resolution.failure.message : "");
+                snapshot->stands_in = true;
+                status = TENON_OK;
+            } else
+                status = tn_task_fail_from(task, &snapshot->resolution.failure);
+        }
+    }
+    if (status == TENON_OK && !snapshot->listed)
+        snapshot->listed = read_listing(snapshot);
+    if (status == TENON_OK && (snapshot->stands_in || (snapshot->base.hub->folder == NULL && tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy))))
+        status = make_do(snapshot);
+    else if (status == TENON_OK) {
+        if (!snapshot->listed) {
+            tn_task_stage(task, "listing", snapshot->base.repository.id);
+            tn_pages_start(&snapshot->pages, &snapshot->base.repository, snapshot->commit, "", true, co);
+            AWAIT(co, !tn_co_running(&snapshot->pages.co));
+            while (snapshot->pages.co.status == TENON_OK && (status = take_page(snapshot)) == TENON_OK && !snapshot->pages.ended) {
+                tn_pages_next(&snapshot->pages, co);
+                AWAIT(co, !tn_co_running(&snapshot->pages.co));
+            }
+            if (snapshot->pages.co.status != TENON_OK)
+                status = tn_task_fail_from(task, &snapshot->pages.failure);
+            if (status == TENON_OK)
+                status = tn_tree_sort(&snapshot->tree, &task->failure);
+            if (status == TENON_OK)
+                write_listing(snapshot);
+        }
+        if (status == TENON_OK)
+            choose(snapshot);
+        if (status == TENON_OK)
+            status = write_ref(snapshot);
+    }
+    if (status == TENON_OK)
+        status = make_slots(snapshot);
+    if (status == TENON_OK)
+        AWAIT(co, (status = pump(snapshot)) != TENON_AGAIN);
+    if (status == TENON_OK && snapshot->tree_is_new && snapshot->allow == NULL && snapshot->ignore == NULL)
+        write_listing(snapshot);
+    if (status == TENON_OK)
+        status = set_result(snapshot);
+    CO_END(co);
+    return status;
+}
+
+static void snapshot_clear(struct tenon_task *task)
+{
+    struct snapshot *snapshot = TN_CONTAINER(task, struct snapshot, base.task);
+
+    for (int32_t i = 0; i < snapshot->slot_count; i++)
+        free_slot(&snapshot->slots[i]);
+    tn_release(&task->handle.context->memory, snapshot->slots);
+    snapshot->slots = NULL;
+    snapshot->slot_count = 0;
+    tn_resolution_clear(&snapshot->resolution);
+    tn_pages_clear(&snapshot->pages);
+    tn_tree_clear(&snapshot->tree);
+    tn_hub_task_clear(&snapshot->base);
+}
+
+static const struct operation operation = { .name = "downloading a repository", .size = sizeof(struct snapshot),
+                                            .row = &tn_row_file, .step = snapshot_step, .clear = snapshot_clear };
+
+static tenon_status fill(struct snapshot *snapshot, const tenon_download_options *options)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    tenon_status status;
+
+    tn_resolution_init(&snapshot->resolution, snapshot->base.hub);
+    tn_pages_init(&snapshot->pages, snapshot->base.hub);
+    tn_tree_init(&snapshot->tree, &task->handle.context->memory);
+    snapshot->force = (options->flags & TENON_DOWNLOAD_FORCE) != 0;
+    status = tn_arena_copy_list(&task->arena, options->allow, &snapshot->allow);
+    if (status == TENON_OK)
+        status = tn_arena_copy_list(&task->arena, options->ignore, &snapshot->ignore);
+    if (status != TENON_OK)
+        return tn_fail_memory(&task->handle.context->failure);
+    return tn_hub_keep_folder(task, options->folder, &snapshot->folder);
+}
+
+tenon_status tn_hub_snapshot_new(tenon_hub *hub, const char *repository, const tenon_download_options *given, tenon_task **task)
+{
+    tenon_download_options options;
+    struct snapshot *snapshot = NULL;
+    tenon_status status = tn_options(hub->handle.context, given, &options, sizeof options);
+
+    if (status == TENON_OK)
+        status = tn_hub_task_new(hub, &operation, repository, options.revision, options.policy, &snapshot);
+    if (status != TENON_OK)
+        return status;
+    status = fill(snapshot, &options);
+    if (status == TENON_OK)
+        *task = &snapshot->base.task;
+    else
+        tn_task_drop(&snapshot->base.task);
+    return status;
+}
+
+tenon_status tenon_hub_snapshot(tenon_hub *hub, const char *repository, const tenon_download_options *options, tenon_task **task)
+{
+    TN_HUB_CALL(hub, tn_hub_snapshot_new(hub, repository, options, &made), task);
+}
