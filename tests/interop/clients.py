@@ -1,0 +1,79 @@
+"""The unmodified official clients, each driven in a process of its own: `client.call("model_info", repo_id="a/b")`."""
+
+import json
+import os
+import subprocess
+
+import environments
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class ClientError(Exception):
+    """The client threw: the names of the class and of its bases, the message, the HTTP status if there was one."""
+
+    def __init__(self, error):
+        super().__init__(f"{error['classes'][0]}: {error['message']}")
+        self.classes, self.status = error["classes"], error["status"]
+
+
+class _Client:
+    def __init__(self, command, environment):
+        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def call(self, function, /, **arguments):
+        self._process.stdin.write(json.dumps({"call": function, "arguments": arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the client ended while it was asked for {function}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ClientError(answer["error"])
+        return answer["result"]
+
+    def stop(self):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def python_environment(endpoint, home, xet=False, certificate=None, **more):
+    """The variables for a Python client: nothing of the user's own comes through."""
+    environment = {
+        "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, "HF_HOME": os.path.join(home, "huggingface"),
+        "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_VERBOSITY": "error", "NO_PROXY": "*", **more,
+    }
+    if xet:
+        environment["PYTHONPATH"] = environments.hf_xet()
+    if certificate:
+        environment["SSL_CERT_FILE"] = certificate
+    return environment
+
+
+class PythonClient(_Client):
+    """huggingface_hub of one major version; xet: with hf_xet installed (and switched off)."""
+
+    def __init__(self, major, endpoint, home, **options):
+        self.bin = os.path.join(environments.huggingface_hub(major), "bin")
+        self.environment = python_environment(endpoint, home, **options)
+        super().__init__([f"{self.bin}/python", os.path.join(HERE, "drive_python.py")], self.environment)
+
+    def hf(self, *arguments):
+        """Run the `hf` command line; the finished process with its text."""
+        return subprocess.run([f"{self.bin}/hf", *arguments], env=self.environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+
+
+class NodeClient(_Client):
+    """@huggingface/hub; every call still needs hubUrl."""
+
+    def __init__(self, home, certificate=None):
+        environment = {
+            "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, "HF_HOME": os.path.join(home, "huggingface"),
+            "NODE_OPTIONS": "--dns-result-order=ipv4first",  # Node 18 tries one address of localhost only
+        }
+        if certificate:
+            environment["NODE_EXTRA_CA_CERTS"] = certificate
+        super().__init__(["node", os.path.join(HERE, "drive_node.cjs"), environments.hub_js()], environment)

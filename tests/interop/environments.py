@@ -1,0 +1,101 @@
+"""The official clients to test with, each in a folder of its own below ${TENON_CACHE:-~/.cache/tenon-tests}: installed once,
+in exact versions, and then reused. `Missing` says why a client is not there."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+
+PYTHON = "/usr/bin/python3"
+CACHE = os.environ.get("TENON_CACHE") or os.path.expanduser("~/.cache/tenon-tests")
+
+_SHARED = ["anyio==4.16.0", "click==8.5.1", "filelock==4.2.12", "fsspec==2026.9.0", "h11==0.16.0", "idna==3.20",
+           "packaging==26.3", "PyYAML==6.0.3", "tqdm==4.70.1", "typing_extensions==4.16.0"]
+HF2 = ["huggingface_hub==2.4.0", "httpx2==2.16.2", "httpcore2==2.16.2", "truststore==0.10.5", *_SHARED]
+HF1 = ["huggingface_hub==1.33.0", "httpx==0.28.1", "httpcore==1.0.9", "certifi==2026.10.18", *_SHARED]
+HF_XET = ["hf_xet==1.8.0"]
+HUB_JS = ["@huggingface/hub@2.17.5", "@huggingface/tasks@0.21.54"]
+
+
+class Missing(Exception):
+    """A client cannot be installed here."""
+
+
+def python(name, requirements):
+    """The folder of a virtual environment that holds these packages and nothing else; its programs are in bin/."""
+    def install(folder):
+        _run([PYTHON, "-m", "venv", folder])
+        # No dependencies: the list is complete, and what a client would only like to have (hf_xet) stays out.
+        _run([f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", *requirements])
+    return _installed(name, requirements, install)
+
+
+def packages(name, requirements):
+    """A folder of packages to be named in PYTHONPATH, for what a virtual environment is to have only sometimes."""
+    def install(folder):
+        _run([f"{huggingface_hub(2)}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder,
+              *requirements])
+    return _installed(name, requirements, install)
+
+
+def node(name, requirements):
+    """A folder whose node_modules holds these packages."""
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            raise Missing(f"{program} is not installed")
+
+    def install(folder):
+        with open(os.path.join(folder, "package.json"), "w", encoding="utf-8") as file:
+            file.write('{"private": true}\n')
+        _run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--save-exact", "--prefix", folder, *requirements])
+    return _installed(name, requirements, install)
+
+
+def huggingface_hub(major):
+    """The virtual environment of huggingface_hub 2.x or 1.x, without hf_xet."""
+    return python(f"venv-hf{major}", {1: HF1, 2: HF2}[major])
+
+
+def hf_xet():
+    return packages("hf-xet", HF_XET)
+
+
+def hub_js():
+    return node("node-hub", HUB_JS)
+
+
+def _run(command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
+    if done.returncode != 0:
+        lines = done.stdout.strip().splitlines() or [f"status {done.returncode}"]
+        raise Missing(f"{' '.join(os.path.basename(word) for word in command[:3])}: {lines[-1]}")
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _installed(name, requirements, install):
+    """Install unless the folder is complete and of these versions; suites that run at once wait for each other."""
+    folder = os.path.join(CACHE, name)
+    marker = os.path.join(folder, ".installed")
+    wanted = "\n".join(requirements) + "\n"
+    os.makedirs(CACHE, exist_ok=True)
+    with _locked(f"{folder}.lock"):
+        try:
+            with open(marker, encoding="utf-8") as file:
+                if file.read() == wanted:
+                    return folder
+        except FileNotFoundError:
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        install(folder)
+        with open(marker, "w", encoding="utf-8") as file:
+            file.write(wanted)
+    return folder
