@@ -36,12 +36,12 @@
  *
  * How it may grow: nothing here is ever changed or removed before the soname changes. New functions, new constants, new
  * settings and new fields at the end of a struct are added. Every struct begins with struct_size, set by the caller to
- * sizeof: an options struct larger than the library knows is accepted while its unknown tail is zero and is refused with
- * TENON_ERROR_UNSUPPORTED otherwise; into a row the library writes what both sides know, zeroes the caller's rest and
+ * sizeof: an options struct larger than the library knows is accepted while its unknown tail is zero, and otherwise every
+ * function that takes options refuses it with TENON_ERROR_UNSUPPORTED; into a row the library writes what both sides know, zeroes the caller's rest and
  * lowers struct_size to what it filled. Lists of text end with NULL. A value of an enumeration that a caller does not know
  * is no error: treat it as its 0. Structs have the same layout on every 64-bit system.
  *
- * Tags, read by the binding generator and checked by the tests (the list is closed): @param[in|out|inout], @nullable,
+ * Tags, read by the binding generator and checked by the tests (the list is closed): @param[in|out|in,out], @nullable,
  * @transfer{full|none}, @array, @scope{call|task|context}, @return, @text, @json, @bytes, @row, @error,
  * @thread{any|one|callback}, @blocking, @since. A struct says what it is for with @kind{options|row|hooks}.
  */
@@ -378,7 +378,7 @@ enum {
 typedef struct tenon_setting {
     /** sizeof(tenon_setting) */
     uint32_t struct_size;
-    /** One of TENON_SETTING_TEXT ... */
+    /** One of TENON_SETTING_... */
     int32_t type;
     /** Its name, such as "hub.endpoint" */
     const char *key;
@@ -406,7 +406,7 @@ typedef struct tenon_setting {
  * Read the table of settings, row by row.
  *
  * @param[in]    index    0 for the first row
- * @param[inout] setting  the row; its texts live as long as the library is loaded
+ * @param[in,out] setting  the row; its texts live as long as the library is loaded
  * @error TENON_ERROR_ARGUMENT  setting is NULL or its struct_size is not set
  * @return TENON_OK, or TENON_DONE past the last row
  * @thread{any}
@@ -479,7 +479,7 @@ void tenon_context_wake(tenon_context *context);
  * The detail of the last call on this context, or on a handle of it, that failed without a task.
  *
  * @param[in]    context  the context
- * @param[inout] error    the row; its texts live until the next call on the context
+ * @param[in,out] error    the row; its texts live until the next call on the context
  * @error TENON_ERROR_ARGUMENT  error is NULL or its struct_size is not set
  * @thread{one}
  * @since 0.1
@@ -537,6 +537,7 @@ tenon_status tenon_task_wait(tenon_task *task, int64_t timeout_ms);
  * The state of a task, without waiting and without doing anything.
  *
  * @param[in] task  the task
+ * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @return TENON_AGAIN while it runs, TENON_OK when it is done, else the error it failed with
  * @thread{one}
  * @since 0.1
@@ -559,7 +560,7 @@ void tenon_task_cancel(tenon_task *task);
  * How far a task is.
  *
  * @param[in]    task      the task
- * @param[inout] progress  the row; its texts live until the next call on the task
+ * @param[in,out] progress  the row; its texts live until the next call on the task
  * @error TENON_ERROR_ARGUMENT  progress is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
@@ -571,7 +572,7 @@ tenon_status tenon_task_progress(tenon_task *task, tenon_progress *progress);
  * Why a task failed.
  *
  * @param[in]    task   the task
- * @param[inout] error  the row; status TENON_OK when it did not fail; its texts live as long as the task
+ * @param[in,out] error  the row; status TENON_OK when it did not fail; its texts live as long as the task
  * @error TENON_ERROR_ARGUMENT  error is NULL or its struct_size is not set
  * @thread{one}
  * @since 0.1
@@ -910,9 +911,15 @@ typedef struct tenon_repository_options {
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such repository or revision, or it is private and the token does not reach it
  * @error TENON_ERROR_UNAUTHORIZED  the token is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the token may not read it
  * @error TENON_ERROR_GATED  the licence must be accepted first
  * @error TENON_ERROR_NETWORK  the hub cannot be reached
+ * @error TENON_ERROR_TLS  the hub's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the hub went silent
+ * @error TENON_ERROR_RATE_LIMITED  the hub asks to wait longer than the setting transport.wait_ms allows
+ * @error TENON_ERROR_UNAVAILABLE  the hub keeps answering that it cannot
  * @error TENON_ERROR_OFFLINE  offline, and not in the cache
+ * @error TENON_ERROR_PROTOCOL  the hub's answer makes no sense
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -965,10 +972,15 @@ typedef struct tenon_list_options {
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such repository, revision or folder
  * @error TENON_ERROR_UNAUTHORIZED  the token is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the token may not read it
  * @error TENON_ERROR_GATED  the licence must be accepted first
  * @error TENON_ERROR_NETWORK  the hub cannot be reached
- * @error TENON_ERROR_PROTOCOL  the hub names a file that no file may be named
+ * @error TENON_ERROR_TLS  the hub's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the hub went silent
+ * @error TENON_ERROR_RATE_LIMITED  the hub asks to wait longer than the setting transport.wait_ms allows
+ * @error TENON_ERROR_UNAVAILABLE  the hub keeps answering that it cannot
  * @error TENON_ERROR_OFFLINE  offline, and no listing is in the cache
+ * @error TENON_ERROR_PROTOCOL  the hub names a file that no file may be named
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -992,8 +1004,15 @@ tenon_status tenon_hub_list(tenon_hub *hub, const char *repository, const tenon_
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such repository
  * @error TENON_ERROR_UNAUTHORIZED  the token is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the token may not read it
+ * @error TENON_ERROR_GATED  the licence must be accepted first
  * @error TENON_ERROR_NETWORK  the hub cannot be reached
+ * @error TENON_ERROR_TLS  the hub's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the hub went silent
+ * @error TENON_ERROR_RATE_LIMITED  the hub asks to wait longer than the setting transport.wait_ms allows
+ * @error TENON_ERROR_UNAVAILABLE  the hub keeps answering that it cannot
  * @error TENON_ERROR_OFFLINE  offline
+ * @error TENON_ERROR_PROTOCOL  the hub's answer makes no sense
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -1017,10 +1036,16 @@ tenon_status tenon_hub_references(tenon_hub *hub, const char *repository, const 
  * @error TENON_ERROR_MEMORY  out of memory
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  it does not exist, or the token does not reach it
- * @error TENON_ERROR_GATED  it exists, and the licence must be accepted before it can be read
  * @error TENON_ERROR_UNAUTHORIZED  the token is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the token may not read it
+ * @error TENON_ERROR_GATED  it exists, and the licence must be accepted before it can be read
  * @error TENON_ERROR_NETWORK  the hub cannot be reached
+ * @error TENON_ERROR_TLS  the hub's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the hub went silent
+ * @error TENON_ERROR_RATE_LIMITED  the hub asks to wait longer than the setting transport.wait_ms allows
+ * @error TENON_ERROR_UNAVAILABLE  the hub keeps answering that it cannot
  * @error TENON_ERROR_OFFLINE  offline, and the cache does not know
+ * @error TENON_ERROR_PROTOCOL  the hub's answer makes no sense
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -1104,8 +1129,8 @@ tenon_status tenon_hub_download(tenon_hub *hub, const char *repository, const ch
  * @nullable options
  * @nullable task
  * @transfer{full} task
- * @row{tenon_file} one for each file when it is in place
  * @text the path of the folder
+ * @row{tenon_file} one for each file when it is in place
  * @error TENON_ERROR_ARGUMENT  repository or revision is not a valid name
  * @error TENON_ERROR_MEMORY  out of memory
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
@@ -1160,10 +1185,15 @@ typedef struct tenon_read_options {
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such repository, revision or file
  * @error TENON_ERROR_UNAUTHORIZED  the token is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the token may not read it
  * @error TENON_ERROR_GATED  the licence must be accepted first
  * @error TENON_ERROR_NETWORK  the hub cannot be reached
- * @error TENON_ERROR_PROTOCOL  the hub sends another range than was asked for
+ * @error TENON_ERROR_TLS  the hub's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the hub went silent
+ * @error TENON_ERROR_RATE_LIMITED  the hub asks to wait longer than the setting transport.wait_ms allows
+ * @error TENON_ERROR_UNAVAILABLE  the hub keeps answering that it cannot
  * @error TENON_ERROR_OFFLINE  offline, and not in the cache
+ * @error TENON_ERROR_PROTOCOL  the hub sends another range than was asked for
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -1175,7 +1205,7 @@ typedef struct tenon_publish_options {
     /** sizeof(tenon_publish_options) */
     uint32_t struct_size;
     /** 0 */
-    uint32_t flags;
+    uint32_t reserved;
     /** Folder on this machine whose files become the commit; required */
     const char *folder;
     /** Summary of the commit. NULL: one is made */
@@ -1420,7 +1450,7 @@ void tenon_accelerator_free(tenon_accelerator *accelerator);
  * What an accelerator is.
  *
  * @param[in]    accelerator  the accelerator
- * @param[inout] machine      the row; its texts live as long as the accelerator
+ * @param[in,out] machine      the row; its texts live as long as the accelerator
  * @error TENON_ERROR_ARGUMENT  machine is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
@@ -1545,11 +1575,11 @@ typedef struct tenon_offer {
     const char *chip;
     /** The verdict in one sentence */
     const char *summary;
-    /** Memory that one chip has for it */
+    /** Memory that one chip has for it; -1 unknown */
     int64_t have_bytes;
-    /** Memory that one chip needs for it, cautiously */
+    /** Memory that one chip needs for it, cautiously; -1 unknown */
     int64_t need_bytes;
-    /** By how much it does not fit; 0 when it does */
+    /** By how much it does not fit; 0 when it does, -1 unknown */
     int64_t short_bytes;
     /** Tokens of context in all that would fit when serving; -1 unknown */
     int64_t most_tokens;
@@ -1902,7 +1932,7 @@ tenon_status tenon_job_id(tenon_job *job, const char **id);
  * What is known of a job now; never waits.
  *
  * @param[in]    job     the job
- * @param[inout] report  the row; its texts live until the next call on the job
+ * @param[in,out] report  the row; its texts live until the next call on the job
  * @error TENON_ERROR_ARGUMENT  report is NULL or its struct_size is not set
  * @error TENON_ERROR_MEMORY  out of memory
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
@@ -2235,8 +2265,8 @@ typedef struct tenon_piece {
  * @param[out] task     the task; NULL waits
  * @nullable task
  * @transfer{full} task
- * @row{tenon_piece} one for each piece as it arrives; cancelling stops the server too
  * @text the answer so far, at the end the whole
+ * @row{tenon_piece} one for each piece as it arrives; cancelling stops the server too
  * @json the last JSON of the server; for a whole answer the answer's own
  * @error TENON_ERROR_ARGUMENT  target, messages or parameters is not valid
  * @error TENON_ERROR_MEMORY  out of memory
@@ -2282,8 +2312,8 @@ typedef struct tenon_complete_options {
  * @param[out] task     the task; NULL waits
  * @nullable task
  * @transfer{full} task
- * @row{tenon_piece} one for each piece as it arrives; cancelling stops the server too
  * @text the answer so far, at the end the whole
+ * @row{tenon_piece} one for each piece as it arrives; cancelling stops the server too
  * @json the last JSON of the server; for a whole answer the answer's own
  * @error TENON_ERROR_ARGUMENT  target or parameters is not valid, or prompt is missing
  * @error TENON_ERROR_MEMORY  out of memory
@@ -2360,7 +2390,7 @@ tenon_status tenon_inference_models(tenon_context *context, const char *target, 
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] repository  the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] repository  the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2375,7 +2405,7 @@ tenon_status tenon_task_next_repository(tenon_task *task, int64_t timeout_ms, te
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] file        the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] file        the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2390,7 +2420,7 @@ tenon_status tenon_task_next_file(tenon_task *task, int64_t timeout_ms, tenon_fi
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] reference   the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] reference   the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2405,7 +2435,7 @@ tenon_status tenon_task_next_reference(tenon_task *task, int64_t timeout_ms, ten
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] check       the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] check       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2420,7 +2450,7 @@ tenon_status tenon_task_next_check(tenon_task *task, int64_t timeout_ms, tenon_c
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] machine     the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] machine     the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2435,7 +2465,7 @@ tenon_status tenon_task_next_machine(tenon_task *task, int64_t timeout_ms, tenon
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] memory      the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] memory      the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2450,7 +2480,7 @@ tenon_status tenon_task_next_memory(tenon_task *task, int64_t timeout_ms, tenon_
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] offer       the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] offer       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2465,7 +2495,7 @@ tenon_status tenon_task_next_offer(tenon_task *task, int64_t timeout_ms, tenon_o
  *
  * @param[in]    task    the task
  * @param[in]    index   0 for the first reason
- * @param[inout] reason  the row; its texts live until the next offer is taken or the task is freed
+ * @param[in,out] reason  the row; its texts live until the next offer is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  no offer was taken, another thread is inside, or this is a forked child
  * @return TENON_OK, or TENON_DONE past the last reason
@@ -2479,7 +2509,7 @@ tenon_status tenon_task_offer_reason(tenon_task *task, uint32_t index, tenon_rea
  *
  * @param[in]    task    the task
  * @param[in]    index   0 for the first item
- * @param[inout] memory  the row; its texts live until the next offer is taken or the task is freed
+ * @param[in,out] memory  the row; its texts live until the next offer is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  no offer was taken, another thread is inside, or this is a forked child
  * @return TENON_OK, or TENON_DONE past the last item
@@ -2493,7 +2523,7 @@ tenon_status tenon_task_offer_memory(tenon_task *task, uint32_t index, tenon_mem
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] report      the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] report      the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2508,7 +2538,7 @@ tenon_status tenon_task_next_report(tenon_task *task, int64_t timeout_ms, tenon_
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] line        the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] line        the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2523,7 +2553,7 @@ tenon_status tenon_task_next_log_line(tenon_task *task, int64_t timeout_ms, teno
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] metric      the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] metric      the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2538,7 +2568,7 @@ tenon_status tenon_task_next_metric(tenon_task *task, int64_t timeout_ms, tenon_
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] piece       the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] piece       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with
@@ -2553,7 +2583,7 @@ tenon_status tenon_task_next_piece(tenon_task *task, int64_t timeout_ms, tenon_p
  *
  * @param[in]    task        the task
  * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
- * @param[inout] model       the row; its texts live until the next row is taken or the task is freed
+ * @param[in,out] model       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
  * @return TENON_OK, TENON_AGAIN, TENON_DONE, or the error the task failed with

@@ -82,6 +82,9 @@ int tn_file_open(const char *path, enum file_mode mode, struct failure *failure)
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         tn_fail_system(failure, errno, "%s cannot be opened%s", path, mode == FILE_READ ? "" : " for writing");
+    /* What cannot be made is not the same as what is looked for and not there. */
+    if (fd < 0 && mode != FILE_READ && failure->status == TENON_ERROR_NOT_FOUND)
+        failure->status = TENON_ERROR_IO;
     return fd;
 }
 
@@ -215,12 +218,18 @@ static bool temporary_name(const char *path, char *name, size_t size)
 tenon_status tn_file_replace(const char *path, const void *data, size_t size, unsigned mode, bool durable, struct failure *failure)
 {
     char name[PATH_MAX];
-    tenon_status status;
-    int fd;
 
     if (!temporary_name(path, name, sizeof name))
         return tn_fail_system(failure, ENAMETOOLONG, "%s cannot be written", path);
-    fd = tn_file_open(name, FILE_WRITE_NEW, failure);
+    return tn_file_replace_by(name, path, data, size, mode, durable, failure);
+}
+
+tenon_status tn_file_replace_by(const char *name, const char *path, const void *data, size_t size, unsigned mode, bool durable,
+                                struct failure *failure)
+{
+    tenon_status status;
+    int fd = tn_file_open(name, FILE_WRITE_NEW, failure);
+
     if (fd < 0)
         return failure->status;
     status = tn_file_write(fd, data, size, path, failure);
@@ -348,9 +357,14 @@ static bool make_folder(const char *path, unsigned mode, struct failure *failure
     int error = mkdir(path, mode) == 0 ? 0 : errno;
     bool made = error == 0 || tn_folder_exists(path);
 
-    if (!made)
-        tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path);
+    if (!made && tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path) == TENON_ERROR_NOT_FOUND)
+        failure->status = TENON_ERROR_IO;
     return made;
+}
+
+bool tn_folder_remove_empty(const char *path)
+{
+    return rmdir(path) == 0;
 }
 
 tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *failure)
@@ -478,27 +492,34 @@ void tn_folder_close(struct folder *folder)
 /* ---- locks ---- */
 
 /* Old releases of filelock remove the file when they let go: a lock on a name that is gone protects nobody. */
-static bool still_named(int fd, const char *path)
+static bool still_named(const struct stat *held, const char *path)
 {
-    struct stat held, named;
+    struct stat named;
 
-    return fstat(fd, &held) == 0 && held.st_nlink > 0 && stat(path, &named) == 0 && held.st_dev == named.st_dev &&
-           held.st_ino == named.st_ino;
+    return held->st_nlink > 0 && stat(path, &named) == 0 && held->st_dev == named.st_dev && held->st_ino == named.st_ino;
+}
+
+/* Caches are shared by groups, whatever the umask; a file of another user stays as it is, and so does what may do more. */
+static void open_to_group(int fd, const struct stat *held)
+{
+    mode_t wanted = (held->st_mode & 07777) | 0664;
+
+    if (wanted != (held->st_mode & 07777) && fchmod(fd, wanted) != 0)
+        errno = 0;
 }
 
 tenon_status tn_lock_try(struct lock *lock, const char *path, struct failure *failure)
 {
     tenon_status status = TENON_AGAIN;
+    struct stat held;
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0664);
 
     lock->fd = -1;
     if (fd < 0)
         return tn_fail_system(failure, errno, "the lock %s cannot be opened", path);
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        if (still_named(fd, path)) {
-            /* Caches are shared by groups, whatever the umask; a file of another user stays as it is. */
-            if (fchmod(fd, 0664) != 0)
-                errno = 0;
+        if (fstat(fd, &held) == 0 && still_named(&held, path)) {
+            open_to_group(fd, &held);
             lock->fd = fd;
             status = TENON_OK;
         }

@@ -56,6 +56,9 @@ tenon_status tn_folder_sync(const char *path, struct failure *failure);
 tenon_status tn_file_read_whole(const char *path, size_t limit, struct text *out, struct failure *failure);
 /* Replaces a file at one moment: a temporary name beside it, made durable if asked, renamed. */
 tenon_status tn_file_replace(const char *path, const void *data, size_t size, unsigned mode, bool durable, struct failure *failure);
+/* The same by way of a name of the caller's choice, which must not exist yet and is on the same file system. */
+tenon_status tn_file_replace_by(const char *name, const char *path, const void *data, size_t size, unsigned mode, bool durable,
+                                struct failure *failure);
 /* Copies a file of any size; as a shared copy where the file system can. target must not exist. */
 tenon_status tn_file_copy(const char *source, const char *target, struct failure *failure);
 
@@ -64,6 +67,8 @@ tenon_status tn_file_rename(const char *from, const char *to, struct failure *fa
 tenon_status tn_file_remove(const char *path, struct failure *failure);
 /* A folder with everything below; links are removed, not followed. */
 tenon_status tn_folder_remove(const char *path, struct failure *failure);
+/* A folder that is empty, or whose files are the system's own as those of a control group are; false when it stays. */
+bool tn_folder_remove_empty(const char *path);
 /* Makes a folder and those above it. */
 tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *failure);
 /* Makes the folders above path. */

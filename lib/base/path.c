@@ -43,13 +43,16 @@ static const char *fault_of_part(const char *part, size_t length)
         fault = "a part of it is the name of a device";
     else if (part[1] == ':' && length > 1 && is_letter(part[0]))
         fault = "a part of it is a drive";
-    for (size_t i = 0; i < length && fault == NULL; i++) {
+    for (size_t i = 0, step = 1; i < length && fault == NULL; i += step) {
         unsigned char c = (unsigned char)part[i];
 
+        step = tn_utf8_length((const unsigned char *)part + i, length - i);
         if (c < 0x20 || c == 0x7f)
             fault = "it has a control character";
         else if (c == '\\')
             fault = "it has a backslash";
+        else if (step == 0)
+            fault = "it is not UTF-8";
     }
     return fault;
 }
@@ -77,7 +80,9 @@ bool tn_etag_is_safe(const char *etag)
 {
     size_t length = strspn(etag, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-.");
 
-    return length > 0 && length <= 128 && etag[length] == '\0' && etag[0] != '.' && !is_device(etag, length);
+    /* What ends so is somebody's half of a file. */
+    return length > 0 && length <= 128 && etag[length] == '\0' && etag[0] != '.' && !is_device(etag, length) &&
+           !tn_ends_with(etag, "ncomplete");
 }
 
 bool tn_revision_is_safe(const char *revision)

@@ -7,9 +7,9 @@
 #include "text.h"
 
 /*
- * May a file of a repository have this path? Not empty, relative, every part a plain name: no "." or "..", no backslash,
- * drive or control character, no name that some system keeps for a device, no part above 255 bytes. On failure *reason
- * says what is wrong.
+ * May a file of a repository have this path? Not empty, relative, UTF-8, every part a plain name: no "." or "..", no
+ * backslash, drive or control character, no name that some system keeps for a device, no part above 255 bytes. On failure
+ * *reason says what is wrong.
  */
 bool tn_path_is_safe(const char *path, const char **reason);
 /* May a content id be a file name? Hex is the rule; one safe name is the exception that mirrors make. */

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -225,14 +224,6 @@ void tn_pipe_restore(struct pipe_guard *guard)
         sigtimedwait(&pipe, NULL, &at_once);
     if (!guard->blocked)
         pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
-}
-
-int32_t tn_processor_count(void)
-{
-    cpu_set_t set;
-    long count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
-
-    return count > 0 ? (int32_t)count : 1;
 }
 
 void tn_system_random(void *bytes, size_t size)

@@ -55,8 +55,6 @@ struct pipe_guard {
 void tn_pipe_block(struct pipe_guard *guard);
 void tn_pipe_restore(struct pipe_guard *guard);
 
-/* Processors that this process may use; at least 1. */
-int32_t tn_processor_count(void);
 void tn_system_random(void *bytes, size_t size);
 /* The folder of the file that this library was loaded from; nothing when it cannot be told. */
 void tn_library_folder(struct text *out);

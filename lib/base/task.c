@@ -20,7 +20,10 @@ static void task_clear(struct tenon_task *task)
 
 static void tell_news(struct tenon_task *task)
 {
-    if (!task->part && !tn_linked(&task->news)) {
+    if (task->part) {
+        if (task->co.waiter != NULL)
+            tn_co_wake(task->co.waiter);
+    } else if (!tn_linked(&task->news)) {
         tn_list_add(&task->handle.context->news, &task->news);
         tn_loop_hint(&task->handle.context->loop);
     }

@@ -58,7 +58,10 @@ struct tenon_task {
 tenon_status tn_task_new(struct tenon_context *context, const struct operation *operation, void *out);
 /* Starts it. Takes it over: into *out, or where out is NULL drives the loop until its end and frees it. */
 tenon_status tn_task_launch(struct tenon_task *task, tenon_task **out);
-/* Starts it as a part of another operation: waiter is woken at its end. Rows are dropped. Give it back with tn_task_drop. */
+/*
+ * Starts it as a part of another operation: waiter is woken by what it yields and at its end. Rows are dropped unless drops
+ * is made false, then the waiter takes them from rows. Give it back with tn_task_drop.
+ */
 void tn_task_begin(struct tenon_task *task, struct co *waiter);
 /* Gives back one that the caller was never given, at any moment; NULL is fine. */
 void tn_task_drop(struct tenon_task *task);

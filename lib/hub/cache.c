@@ -95,6 +95,15 @@ tenon_status tn_cache_prepare(const struct cache *cache, struct failure *failure
     return status;
 }
 
+/* A name that nobody else has for what is to get its true name by a rename. The official client's prune knows the ending. */
+static void scratch_path(const struct cache *cache, struct text *out)
+{
+    char chance[9];
+
+    tn_random_hex(cache->context, chance, 8);
+    tn_text_format(out, "%s/blobs/%s.tenon.incomplete", tn_text(&cache->folder), chance);
+}
+
 /* ---- references ---- */
 
 bool tn_cache_read_ref(const struct cache *cache, const char *revision, char *commit)
@@ -124,17 +133,22 @@ bool tn_cache_read_ref(const struct cache *cache, const char *revision, char *co
 tenon_status tn_cache_write_ref(const struct cache *cache, const char *revision, const char *commit, struct failure *failure)
 {
     char known[COMMIT_DIGITS + 1];
-    struct text path;
-    tenon_status status = TENON_OK;
+    struct text path, scratch;
+    tenon_status status;
 
     if (tn_is_commit(revision) || (tn_cache_read_ref(cache, revision, known) && strcmp(known, commit) == 0))
         return TENON_OK;
     tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
     ref_path(cache, revision, &path);
-    status = path.failed ? tn_fail_memory(failure) : tn_folder_make_above(tn_text(&path), failure);
-    /* Exactly the digits: the official client reads them untrimmed. */
+    scratch_path(cache, &scratch);
+    status = path.failed || scratch.failed ? tn_fail_memory(failure) : tn_cache_prepare(cache, failure);
     if (status == TENON_OK)
-        status = tn_file_replace(tn_text(&path), commit, COMMIT_DIGITS, 0, false, failure);
+        status = tn_folder_make_above(tn_text(&path), failure);
+    /* Exactly the digits: the official client reads them untrimmed. Whatever lies in refs is a reference for it. */
+    if (status == TENON_OK)
+        status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), commit, COMMIT_DIGITS, 0, false, failure);
+    tn_text_clear(&scratch);
     tn_text_clear(&path);
     return status;
 }
@@ -147,8 +161,11 @@ void tn_cache_note_absent(const struct cache *cache, const char *commit, const c
     tn_text_init(&marker, &cache->context->memory, PATH_MAX);
     tn_failure_init(&ignored, &cache->context->memory, NULL);
     absent_path(cache, commit, path, &marker);
-    if (!marker.failed && tn_folder_make_above(tn_text(&marker), &ignored) == TENON_OK)
-        tn_file_replace(tn_text(&marker), "", 0, 0, false, &ignored);
+    if (!marker.failed && tn_folder_make_above(tn_text(&marker), &ignored) == TENON_OK) {
+        int fd = tn_file_open(tn_text(&marker), FILE_WRITE, &ignored);
+
+        tn_file_close(&fd);
+    }
     tn_failure_clear(&ignored);
     tn_text_clear(&marker);
 }
@@ -207,41 +224,61 @@ static void link_text(const char *path, const char *etag, struct text *out)
     tn_text_format(out, "../../blobs/%s", etag);
 }
 
-/* A new link by a name of its own and a rename, so that an old one is replaced at one moment. */
-static tenon_status replace_link(const struct cache *cache, const char *target, const char *place, struct failure *failure)
+/* Gives what was made under another name its own; what cannot have it is of no use. */
+static tenon_status put(const struct text *scratch, const char *place, struct failure *failure)
 {
-    struct text name;
-    char chance[9];
-    tenon_status status;
+    struct failure ignored;
+    tenon_status status = tn_file_rename(tn_text(scratch), place, failure);
 
-    tn_text_init(&name, &cache->context->memory, PATH_MAX);
-    tn_random_hex(cache->context, chance, 8);
-    tn_text_format(&name, "%s.%s.tmp", place, chance);
-    status = name.failed ? tn_fail_memory(failure) : tn_link_make(target, tn_text(&name), failure);
-    if (status == TENON_OK)
-        status = tn_file_rename(tn_text(&name), place, failure);
-    tn_text_clear(&name);
+    tn_failure_init(&ignored, scratch->memory, NULL);
+    if (status != TENON_OK)
+        tn_file_remove(tn_text(scratch), &ignored);
+    tn_failure_clear(&ignored);
     return status;
 }
 
-/* Where links are not to be had: the file itself, moved when it has just come, copied when others use the blob. */
-static tenon_status put_file(const struct cache *cache, const char *etag, const char *place, struct failure *failure)
+/* The link; one that is there already is replaced at one moment. */
+static tenon_status put_link(const struct cache *cache, const char *target, const char *place, struct failure *failure)
 {
-    struct text blob;
+    struct text scratch;
+    tenon_status status = tn_link_make(target, place, failure);
+
+    tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
+    scratch_path(cache, &scratch);
+    if (status == TENON_ERROR_CONFLICT) {
+        status = scratch.failed ? tn_fail_memory(failure) : tn_link_make(target, tn_text(&scratch), failure);
+        if (status == TENON_OK)
+            status = put(&scratch, place, failure);
+    }
+    tn_text_clear(&scratch);
+    return status;
+}
+
+/* Where links are not to be had: the blob itself when it has just come; a copy of one that others may have links to. */
+static tenon_status put_file(const struct cache *cache, const char *etag, bool fresh, const char *place, struct failure *failure)
+{
+    struct text blob, scratch;
     tenon_status status;
 
     tn_text_init(&blob, &cache->context->memory, PATH_MAX);
+    tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
     tn_cache_blob_path(cache, etag, &blob);
-    status = blob.failed ? tn_fail_memory(failure) : tn_file_remove(place, failure);
-    if (status == TENON_OK)
-        status = tn_file_copy(tn_text(&blob), place, failure);
-    if (status == TENON_OK)
-        status = tn_file_remove(tn_text(&blob), failure);
+    scratch_path(cache, &scratch);
+    if (blob.failed || scratch.failed)
+        status = tn_fail_memory(failure);
+    else if (fresh)
+        status = tn_file_rename(tn_text(&blob), place, failure);
+    else {
+        status = tn_file_copy(tn_text(&blob), tn_text(&scratch), failure);
+        if (status == TENON_OK)
+            status = put(&scratch, place, failure);
+    }
+    tn_text_clear(&scratch);
     tn_text_clear(&blob);
     return status;
 }
 
-tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, struct failure *failure)
+tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh, struct failure *failure)
 {
     bool links = !tn_setting_flag(&cache->context->settings, SETTING_HUB_NO_LINKS);
     struct text place, target;
@@ -253,15 +290,11 @@ tenon_status tn_cache_link(const struct cache *cache, const char *commit, const 
     link_text(path, etag, &target);
     status = place.failed || target.failed ? tn_fail_memory(failure) : tn_folder_make_above(tn_text(&place), failure);
     if (status == TENON_OK && links) {
-        status = tn_link_make(tn_text(&target), tn_text(&place), failure);
-        if (status == TENON_ERROR_CONFLICT)
-            status = replace_link(cache, tn_text(&target), tn_text(&place), failure);
-        links = status == TENON_OK || status == TENON_ERROR_DISK_FULL;
-        if (links && status == TENON_OK)
-            tn_failure_clear(failure);
+        status = put_link(cache, tn_text(&target), tn_text(&place), failure);
+        links = status != TENON_ERROR_IO;
     }
     if (!links && (status == TENON_OK || status == TENON_ERROR_IO))
-        status = put_file(cache, etag, tn_text(&place), failure);
+        status = put_file(cache, etag, fresh, tn_text(&place), failure);
     if (status == TENON_OK)
         tn_failure_clear(failure);
     tn_text_clear(&target);

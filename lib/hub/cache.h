@@ -35,7 +35,10 @@ bool tn_cache_knows_absent(const struct cache *cache, const char *commit, const 
 bool tn_cache_has(const struct cache *cache, const char *commit, const char *path, int64_t bytes, struct text *out);
 /* True when the content is there with that size (-1: any); the blob may be a link into the cache-wide store. */
 bool tn_cache_has_blob(const struct cache *cache, const char *etag, int64_t bytes);
-/* Makes the blob appear in a snapshot: a relative link, or where links are not to be had the file itself. */
-tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, struct failure *failure);
+/*
+ * Makes the blob appear in a snapshot: a relative link, or where links are not to be had the file itself. fresh: the blob
+ * has only just come, so nobody has a link to it yet.
+ */
+tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh, struct failure *failure);
 
 #endif

@@ -1,17 +1,16 @@
-/* tenon_hub_cached, tenon_hub_verify, tenon_hub_forget: what the cache holds, whether it is sound, and getting rid of it. */
+/* tenon_hub_cached, tenon_hub_verify: what the cache holds, and whether it is sound. */
 #include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "file.h"
 #include "folder.h"
 #include "hash.h"
 #include "json.h"
+#include "names.h"
 #include "operation.h"
 #include "partial.h"
 #include "path.h"
-#include "store.h"
 
 enum { SLICE = 1024 * 1024 };
 
@@ -25,9 +24,9 @@ struct cached {
     const char *only_folder;  /* "models--owner--name"; NULL: all */
     const char *only_revision;
     bool verifies;
-    json_t *repositories;     /* names of folders */
+    struct names repositories; /* their folders */
     size_t repository;
-    json_t *commits;
+    struct names commits;
     size_t commit;
     struct tree tree;
     struct tree listing;      /* what the commit should have; empty where nobody knows */
@@ -41,33 +40,10 @@ struct cached {
     struct text name, local_path, etag;
 };
 
-/* ---- names in folders ---- */
-
-/* The names in a folder, in order; an absent folder has none. */
-static json_t *names_in(const struct memory *memory, const char *folder)
-{
-    struct folder stream = { NULL };
-    struct failure ignored;
-    json_t *sorted = json_object(), *names = json_array();
-    const char *name;
-    json_t *value;
-
-    tn_failure_init(&ignored, memory, NULL);
-    if (tn_folder_open(&stream, folder, &ignored) == TENON_OK)
-        while ((name = tn_folder_next(&stream)) != NULL)
-            json_object_set_new(sorted, name, json_true());
-    tn_folder_close(&stream);
-    tn_failure_clear(&ignored);
-    json_object_foreach(sorted, name, value)
-        json_array_append_new(names, json_string(name));
-    json_decref(sorted);
-    return names;
-}
-
 static void repository_path(const struct cached *cached, const char *below, struct text *out)
 {
     tn_text_reset(out);
-    tn_text_format(out, "%s/%s%s", cached->hub->cache, json_string_value(json_array_get(cached->repositories, cached->repository)), below);
+    tn_text_format(out, "%s/%s%s", cached->hub->cache, cached->repositories.at[cached->repository], below);
 }
 
 /* ---- downloads that were not finished ---- */
@@ -107,55 +83,63 @@ static tenon_status push_partial(struct cached *cached, const char *folder, cons
 static tenon_status push_partials(struct cached *cached)
 {
     struct text folder;
-    json_t *names, *name;
-    size_t i;
-    tenon_status status = TENON_OK;
+    struct names names;
+    tenon_status status;
 
     tn_text_init(&folder, &cached->task.handle.context->memory, PATH_MAX);
+    tn_names_init(&names, folder.memory);
     repository_path(cached, "/blobs", &folder);
-    names = names_in(folder.memory, tn_text(&folder));
-    json_array_foreach(names, i, name)
-        if (status == TENON_OK && tn_ends_with(json_string_value(name), "ncomplete"))
-            status = push_partial(cached, tn_text(&folder), json_string_value(name));
-    json_decref(names);
+    status = folder.failed ? tn_fail_memory(&cached->task.failure) : tn_names_add_folder(&names, tn_text(&folder), &cached->task.failure);
+    for (size_t i = 0; i < names.count && status == TENON_OK; i++)
+        if (tn_ends_with(names.at[i], "ncomplete"))
+            status = push_partial(cached, tn_text(&folder), names.at[i]);
+    tn_names_clear(&names);
     tn_text_clear(&folder);
     return status;
 }
 
 /* ---- commits ---- */
 
-/* The commits that are wanted: all that are there, or the one that the revision stands for. */
-static void open_repository(struct cached *cached)
+/* Of all commits leaves only the one that the revision stands for. */
+static void choose_commit(struct cached *cached)
+{
+    char commit[41] = "";
+    size_t kept = 0;
+    struct cache cache;
+
+    tn_cache_init(&cache, cached->task.handle.context);
+    repository_path(cached, "", &cache.folder);
+    if (tn_is_commit(cached->only_revision))
+        memcpy(commit, cached->only_revision, sizeof commit);
+    else
+        tn_cache_read_ref(&cache, cached->only_revision, commit);
+    for (size_t i = 0; i < cached->commits.count; i++)
+        if (strcmp(cached->commits.at[i], commit) == 0)
+            cached->commits.at[kept++] = cached->commits.at[i];
+    cached->commits.count = kept;
+    tn_cache_clear(&cache);
+}
+
+/* The commits that are wanted: all that are there, or one. */
+static tenon_status open_repository(struct cached *cached)
 {
     struct text path;
-    char commit[41] = "";
+    tenon_status status;
 
     tn_text_init(&path, &cached->task.handle.context->memory, PATH_MAX);
-    tn_text_reset(&cached->name);
-    tn_repository_of_folder(json_string_value(json_array_get(cached->repositories, cached->repository)), &cached->name);
-    repository_path(cached, "/snapshots", &path);
-    cached->commits = names_in(path.memory, tn_text(&path));
+    tn_names_clear(&cached->commits);
     cached->commit = 0;
-    if (cached->only_revision != NULL) {
-        struct cache cache;
-
-        tn_cache_init(&cache, cached->task.handle.context);
-        repository_path(cached, "", &cache.folder);
-        if (tn_is_commit(cached->only_revision))
-            memcpy(commit, cached->only_revision, sizeof commit);
-        else
-            tn_cache_read_ref(&cache, cached->only_revision, commit);
-        for (size_t i = json_array_size(cached->commits); i-- > 0;)
-            if (strcmp(json_string_value(json_array_get(cached->commits, i)), commit) != 0)
-                json_array_remove(cached->commits, i);
-        tn_cache_clear(&cache);
-    }
+    repository_path(cached, "/snapshots", &path);
+    status = path.failed ? tn_fail_memory(&cached->task.failure) : tn_names_add_folder(&cached->commits, tn_text(&path), &cached->task.failure);
+    if (status == TENON_OK && cached->only_revision != NULL)
+        choose_commit(cached);
     tn_text_clear(&path);
+    return status;
 }
 
 static const char *commit_name(const struct cached *cached)
 {
-    return json_string_value(json_array_get(cached->commits, cached->commit));
+    return cached->commits.at[cached->commit];
 }
 
 static tenon_status open_commit(struct cached *cached)
@@ -300,6 +284,26 @@ static tenon_status conclude(struct cached *cached)
     return status;
 }
 
+static tenon_status find_repositories(struct cached *cached)
+{
+    struct failure *failure = &cached->task.failure;
+    tenon_status status;
+
+    cached->verdicts = json_object();
+    if (cached->only_folder != NULL)
+        status = tn_names_add(&cached->repositories, cached->only_folder, failure);
+    else
+        status = tn_names_add_folder(&cached->repositories, cached->hub->cache, failure);
+    return status == TENON_OK && cached->verdicts == NULL ? tn_fail_memory(failure) : status;
+}
+
+/* False for a folder that is none of a repository. */
+static bool is_repository(struct cached *cached)
+{
+    tn_text_reset(&cached->name);
+    return tn_repository_of_folder(cached->repositories.at[cached->repository], &cached->name);
+}
+
 static tenon_status cached_step(struct co *co)
 {
     struct cached *cached = TN_CONTAINER(co, struct cached, task.co);
@@ -307,15 +311,12 @@ static tenon_status cached_step(struct co *co)
 
     CO_BEGIN(co);
     tn_task_stage(&cached->task, cached->verifies ? "verifying" : "listing", cached->hub->cache);
-    cached->repositories = cached->only_folder != NULL ? json_pack("[s]", cached->only_folder)
-                                                       : names_in(&co->context->memory, cached->hub->cache);
-    cached->verdicts = json_object();
-    for (; status == TENON_OK && cached->repository < json_array_size(cached->repositories); cached->repository++) {
-        tn_text_reset(&cached->name);
-        if (!tn_repository_of_folder(json_string_value(json_array_get(cached->repositories, cached->repository)), &cached->name))
+    status = find_repositories(cached);
+    for (; status == TENON_OK && cached->repository < cached->repositories.count; cached->repository++) {
+        if (!is_repository(cached))
             continue;
-        open_repository(cached);
-        for (; status == TENON_OK && cached->commit < json_array_size(cached->commits); cached->commit++) {
+        status = open_repository(cached);
+        for (; status == TENON_OK && cached->commit < cached->commits.count; cached->commit++) {
             status = open_commit(cached);
             for (; status == TENON_OK && cached->file < cached->tree.count; cached->file++) {
                 AWAIT(co, tn_task_has_room(&cached->task));
@@ -333,8 +334,6 @@ static tenon_status cached_step(struct co *co)
         }
         if (status == TENON_OK && !cached->verifies)
             status = push_partials(cached);
-        json_decref(cached->commits);
-        cached->commits = NULL;
     }
     if (status == TENON_OK)
         status = conclude(cached);
@@ -350,8 +349,8 @@ static void cached_clear(struct tenon_task *task)
         return;
     tn_file_close(&cached->input);
     tn_hash_stop(&cached->hash);
-    json_decref(cached->repositories);
-    json_decref(cached->commits);
+    tn_names_clear(&cached->repositories);
+    tn_names_clear(&cached->commits);
     json_decref(cached->verdicts);
     tn_tree_clear(&cached->tree);
     tn_tree_clear(&cached->listing);
@@ -404,6 +403,8 @@ static tenon_status cached_new(tenon_hub *hub, const char *repository, const ten
     cached->hub = tenon_hub_ref(hub);
     cached->verifies = verifies;
     cached->input = -1;
+    tn_names_init(&cached->repositories, &context->memory);
+    tn_names_init(&cached->commits, &context->memory);
     tn_tree_init(&cached->tree, &context->memory);
     tn_tree_init(&cached->listing, &context->memory);
     tn_text_init(&cached->name, &context->memory, PATH_MAX);
@@ -425,241 +426,4 @@ tenon_status tenon_hub_cached(tenon_hub *hub, const char *repository, const teno
 tenon_status tenon_hub_verify(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task)
 {
     TN_HUB_CALL(hub, cached_new(hub, repository, options, true, &made), task);
-}
-
-/* ---- forgetting ---- */
-
-struct forget {
-    struct hub_task base;
-    bool all; /* every revision */
-};
-
-/* The names of the blobs that a snapshot's links lead to. */
-static tenon_status collect_blobs(struct forget *forget, const char *commit, json_t *blobs)
-{
-    struct tenon_task *task = &forget->base.task;
-    const struct memory *memory = &task->handle.context->memory;
-    struct text path, target;
-    struct tree tree;
-    tenon_status status;
-
-    tn_text_init(&path, memory, PATH_MAX);
-    tn_text_init(&target, memory, PATH_MAX);
-    tn_tree_init(&tree, memory);
-    tn_cache_snapshot_path(&forget->base.cache, commit, "", &path);
-    status = path.failed ? tn_fail_memory(&task->failure) : tn_folder_walk(tn_text(&path), true, &tree, &task->failure);
-    for (size_t i = 0; status == TENON_OK && i < tree.count; i++) {
-        struct failure ignored;
-
-        tn_failure_init(&ignored, memory, NULL);
-        tn_text_reset(&path);
-        tn_text_reset(&target);
-        tn_cache_snapshot_path(&forget->base.cache, commit, tree.files[i].path, &path);
-        if (tn_link_read(tn_text(&path), &target, &ignored) == TENON_OK)
-            json_object_set_new(blobs, tn_path_name(tn_text(&target)), json_true());
-        tn_failure_clear(&ignored);
-    }
-    tn_tree_clear(&tree);
-    tn_text_clear(&target);
-    tn_text_clear(&path);
-    return status;
-}
-
-/* Removes what lies at a path below the repository's folder, and counts plain files of it. */
-static tenon_status remove_below(struct forget *forget, const char *below, int64_t *freed)
-{
-    struct tenon_task *task = &forget->base.task;
-    struct text path;
-    struct tree tree;
-    tenon_status status = TENON_OK;
-
-    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
-    tn_tree_init(&tree, &task->handle.context->memory);
-    tn_text_format(&path, "%s/%s", tn_text(&forget->base.cache.folder), below);
-    if (path.failed)
-        status = tn_fail_memory(&task->failure);
-    else if (freed != NULL && tn_folder_exists(tn_text(&path)))
-        status = tn_folder_walk(tn_text(&path), false, &tree, &task->failure);
-    for (size_t i = 0; i < tree.count && status == TENON_OK; i++) {
-        struct file_facts facts;
-        struct text file;
-
-        tn_text_init(&file, &task->handle.context->memory, PATH_MAX);
-        tn_text_format(&file, "%s/%s", tn_text(&path), tree.files[i].path);
-        status = tn_file_look_at_link(tn_text(&file), &facts, &task->failure);
-        *freed += status == TENON_OK && facts.regular ? facts.bytes : 0;
-        tn_text_clear(&file);
-    }
-    if (status == TENON_OK)
-        status = tn_folder_remove(tn_text(&path), &task->failure);
-    tn_tree_clear(&tree);
-    tn_text_clear(&path);
-    return status;
-}
-
-static tenon_status remove_blobs(struct forget *forget, json_t *blobs, json_t *kept, int64_t *freed)
-{
-    struct tenon_task *task = &forget->base.task;
-    struct text path;
-    const char *name;
-    json_t *value;
-    tenon_status status = TENON_OK;
-
-    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
-    json_object_foreach(blobs, name, value)
-        if (status == TENON_OK && json_object_get(kept, name) == NULL) {
-            tn_text_reset(&path);
-            tn_cache_blob_path(&forget->base.cache, name, &path);
-            status = tn_store_remove_blob(task->handle.context, tn_text(&forget->base.cache.root), tn_text(&path), freed, &task->failure);
-        }
-    tn_text_clear(&path);
-    return status;
-}
-
-/* References that name the commit. */
-static tenon_status remove_refs(struct forget *forget, const char *commit)
-{
-    struct tenon_task *task = &forget->base.task;
-    struct text folder, path;
-    struct tree refs;
-    tenon_status status = TENON_OK;
-
-    tn_text_init(&folder, &task->handle.context->memory, PATH_MAX);
-    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
-    tn_tree_init(&refs, &task->handle.context->memory);
-    tn_text_format(&folder, "%s/refs", tn_text(&forget->base.cache.folder));
-    if (tn_folder_exists(tn_text(&folder)))
-        status = tn_folder_walk(tn_text(&folder), false, &refs, &task->failure);
-    for (size_t i = 0; i < refs.count && status == TENON_OK; i++) {
-        char named[41];
-
-        tn_text_reset(&path);
-        tn_text_format(&path, "%s/%s", tn_text(&folder), refs.files[i].path);
-        if (tn_cache_read_ref(&forget->base.cache, refs.files[i].path, named) && strcmp(named, commit) == 0)
-            status = tn_file_remove(tn_text(&path), &task->failure);
-    }
-    tn_tree_clear(&refs);
-    tn_text_clear(&path);
-    tn_text_clear(&folder);
-    return status;
-}
-
-static tenon_status forget_commit(struct forget *forget, const char *commit, json_t *commits, int64_t *freed)
-{
-    json_t *mine = json_object(), *others = json_object(), *other;
-    char below[80];
-    size_t i;
-    tenon_status status = collect_blobs(forget, commit, mine);
-
-    json_array_foreach(commits, i, other)
-        if (status == TENON_OK && strcmp(json_string_value(other), commit) != 0)
-            status = collect_blobs(forget, json_string_value(other), others);
-    snprintf(below, sizeof below, "snapshots/%s", commit);
-    if (status == TENON_OK)
-        status = remove_below(forget, below, freed);
-    if (status == TENON_OK)
-        status = remove_refs(forget, commit);
-    if (status == TENON_OK)
-        status = remove_blobs(forget, mine, others, freed);
-    snprintf(below, sizeof below, ".no_exist/%s", commit);
-    if (status == TENON_OK)
-        status = remove_below(forget, below, NULL);
-    snprintf(below, sizeof below, "trees/%s.json", commit);
-    if (status == TENON_OK)
-        status = remove_below(forget, below, NULL);
-    json_decref(mine);
-    json_decref(others);
-    return status;
-}
-
-static json_t *names_of(struct forget *forget, const char *below)
-{
-    struct text path;
-    json_t *names;
-
-    tn_text_init(&path, &forget->base.task.handle.context->memory, PATH_MAX);
-    tn_text_format(&path, "%s/%s", tn_text(&forget->base.cache.folder), below);
-    names = names_in(path.memory, tn_text(&path));
-    tn_text_clear(&path);
-    return names;
-}
-
-/* The blobs one by one, because some are the store's; then everything else. */
-static tenon_status forget_all(struct forget *forget, int64_t *freed)
-{
-    json_t *names = names_of(forget, "blobs"), *blobs = json_object(), *none = json_object(), *name;
-    size_t i;
-    tenon_status status;
-
-    json_array_foreach(names, i, name)
-        json_object_set(blobs, json_string_value(name), name);
-    status = remove_blobs(forget, blobs, none, freed);
-    if (status == TENON_OK)
-        status = remove_below(forget, "snapshots", freed);
-    if (status == TENON_OK)
-        status = tn_folder_remove(tn_text(&forget->base.cache.folder), &forget->base.task.failure);
-    json_decref(names);
-    json_decref(blobs);
-    json_decref(none);
-    return status;
-}
-
-static tenon_status forget_step(struct co *co)
-{
-    struct forget *forget = TN_CONTAINER(co, struct forget, base.task.co);
-    struct tenon_task *task = &forget->base.task;
-    json_t *commits = names_of(forget, "snapshots");
-    char commit[41] = "", digits[24];
-    int64_t freed = 0;
-    bool known = false;
-    json_t *name;
-    size_t i;
-    tenon_status status;
-
-    if (tn_is_commit(forget->base.repository.revision))
-        memcpy(commit, forget->base.repository.revision, sizeof commit);
-    else
-        tn_cache_read_ref(&forget->base.cache, forget->base.repository.revision, commit);
-    json_array_foreach(commits, i, name)
-        known = known || strcmp(json_string_value(name), commit) == 0;
-    if (!tn_folder_exists(tn_text(&forget->base.cache.folder)) || (!forget->all && !known))
-        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s%s%s is not in the cache", forget->base.repository.id, forget->all ? "" : "@",
-                         forget->all ? "" : forget->base.repository.revision);
-    else if (forget->all || json_array_size(commits) == 1)
-        status = forget_all(forget, &freed);
-    else
-        status = forget_commit(forget, commit, commits, &freed);
-    snprintf(digits, sizeof digits, "%" PRId64, freed);
-    if (status == TENON_OK)
-        status = tn_task_set_text(task, digits);
-    json_decref(commits);
-    return status;
-}
-
-static void forget_clear(struct tenon_task *task)
-{
-    tn_hub_task_clear(&TN_CONTAINER(task, struct forget, base.task)->base);
-}
-
-static const struct operation forgetting = { .name = "removing from the cache", .size = sizeof(struct forget),
-                                             .step = forget_step, .clear = forget_clear };
-
-static tenon_status forget_new(tenon_hub *hub, const char *repository, const tenon_repository_options *given, tenon_task **task)
-{
-    tenon_repository_options options;
-    struct forget *forget = NULL;
-    tenon_status status = tn_options(hub->handle.context, given, &options, sizeof options);
-
-    if (status == TENON_OK)
-        status = tn_hub_task_new(hub, &forgetting, repository, options.revision, options.policy, &forget);
-    if (status == TENON_OK) {
-        forget->all = options.revision == NULL && strchr(repository, '@') == NULL;
-        *task = &forget->base.task;
-    }
-    return status;
-}
-
-tenon_status tenon_hub_forget(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task)
-{
-    TN_HUB_CALL(hub, forget_new(hub, repository, options, &made), task);
 }

@@ -1,8 +1,10 @@
 /* tenon_hub_download: one file of a revision. */
+#include <limits.h>
 #include <string.h>
 
 #include "fetch.h"
 #include "folder.h"
+#include "local.h"
 #include "metadata.h"
 #include "operation.h"
 #include "path.h"
@@ -17,47 +19,98 @@ struct download {
     struct text found;  /* what the cache has of it */
     struct text source; /* in a file: hub */
     char commit[41];    /* that the cache knows */
+    bool to_copy;       /* what was found is in the cache and belongs into the folder */
 };
 
 /* What the cache has of this revision goes to found. */
 static bool look_in_cache(struct download *download)
 {
+    tn_text_reset(&download->found);
+    return tn_hub_cached_commit(&download->base, download->commit) &&
+           tn_cache_has(&download->base.cache, download->commit, download->path, -1, &download->found);
+}
+
+/* What the folder has of it goes to found: a file with a note, that nobody has changed since; of that commit if one is named. */
+static bool look_in_folder(struct download *download)
+{
     const char *revision = download->base.repository.revision;
-    bool known = tn_is_commit(revision);
+    struct local_note note;
 
-    if (known)
-        memcpy(download->commit, revision, sizeof download->commit);
-    else
-        known = tn_cache_read_ref(&download->base.cache, revision, download->commit);
-    return known && tn_cache_has(&download->base.cache, download->commit, download->path, -1, &download->found);
+    tn_text_reset(&download->found);
+    tn_local_file(download->folder, download->path, &download->found);
+    return !download->found.failed && tn_local_read(download->base.task.handle.context, download->folder, download->path, &note) &&
+           (!tn_is_commit(revision) || strcmp(note.commit, revision) == 0);
 }
 
-/* May the cache answer without a request? */
-static bool cache_suffices(const struct download *download)
+/* Of the file in the cache, for a copy of it: what fetch wants to know. False where that cannot be told. */
+static bool describe_cached(struct download *download)
 {
-    bool pinned = tn_is_commit(download->base.repository.revision) && download->base.policy != TENON_CACHE_FRESH;
+    struct fetch *fetch = &download->fetch;
+    struct file_facts facts = { 0 };
+    struct failure ignored;
+    struct text target;
+    bool good;
 
-    return download->folder == NULL && !download->force &&
-           (pinned || download->base.policy == TENON_CACHE_FIRST || tn_hub_is_offline(download->base.hub, download->base.policy));
+    tn_text_init(&target, &download->base.task.handle.context->memory, PATH_MAX);
+    tn_failure_init(&ignored, target.memory, NULL);
+    good = tn_file_look(tn_text(&download->found), &facts, &ignored) == TENON_OK && facts.regular &&
+           tn_link_read(tn_text(&download->found), &target, &ignored) == TENON_OK &&
+           tn_etag_normal(tn_path_name(tn_text(&target)), fetch->etag, sizeof fetch->etag);
+    memcpy(fetch->commit, download->commit, sizeof fetch->commit);
+    fetch->bytes = facts.bytes;
+    tn_failure_clear(&ignored);
+    tn_text_clear(&target);
+    return good;
 }
 
-/* May the cache answer after a request that failed that way? */
-static bool cache_may_stand_in(const struct download *download, tenon_status status)
+/* Is there anything here that could be the answer? With a folder also a file in the cache that can be copied to it. */
+static bool is_here(struct download *download)
 {
-    bool last_word = status == TENON_ERROR_MEMORY || status == TENON_ERROR_CANCELLED || status == TENON_ERROR_ARGUMENT ||
-                     download->metadata.absent || (status == TENON_ERROR_NOT_FOUND && download->metadata.failure.code != NULL &&
-                                                   strcmp(download->metadata.failure.code, "RevisionNotFound") == 0);
+    bool here = false;
 
-    return !last_word && !download->force && download->folder == NULL && download->base.policy != TENON_CACHE_FRESH;
+    if (!download->force && download->folder != NULL)
+        here = look_in_folder(download);
+    download->to_copy = !here && download->folder != NULL;
+    if (!download->force && !here)
+        here = look_in_cache(download) && (!download->to_copy || describe_cached(download));
+    return here;
 }
 
-static tenon_status answer_from_cache(struct download *download, const char *why)
+static tenon_status start_fetch(struct download *download)
+{
+    struct tenon_task *task = &download->base.task;
+    struct fetch *fetch = &download->fetch;
+    tenon_status status = TENON_OK;
+
+    fetch->repository = &download->base.repository;
+    fetch->cache = &download->base.cache;
+    fetch->folder = download->folder;
+    fetch->path = download->path;
+    fetch->force = download->force;
+    task->progress.bytes_total = fetch->bytes;
+    task->progress.items_total = 1;
+    tn_task_stage(task, "downloading", download->path);
+    if (download->folder == NULL)
+        status = tn_cache_write_ref(&download->base.cache, download->base.repository.revision, fetch->commit, &task->failure);
+    /* A cache that cannot be written may still have the file. */
+    if (status == TENON_ERROR_IO && tn_cache_has(&download->base.cache, fetch->commit, download->path, fetch->bytes, &download->found)) {
+        tn_failure_clear(&task->failure);
+        status = TENON_OK;
+    }
+    if (status == TENON_OK)
+        tn_fetch_start(fetch, &task->co);
+    return status;
+}
+
+/* Answers with what is here; why: what made it necessary, or NULL. What is to be copied to the folder is begun. */
+static tenon_status answer_from_here(struct download *download, const char *why)
 {
     struct tenon_task *task = &download->base.task;
 
     if (why != NULL)
         tn_log(task->handle.context, TENON_LOG_WARNING, "hub", "%s: answered from the cache: %s", download->path, why);
-    return tn_task_set_text(task, tn_text(&download->found));
+    download->fetch.offline = tn_hub_is_offline(download->base.hub, download->base.policy);
+    return download->to_copy ? start_fetch(download) : tn_task_set_text(task, tn_text(&download->found));
 }
 
 static tenon_status fail_offline(struct download *download)
@@ -122,30 +175,29 @@ static void note_absence(struct download *download)
     tn_failure_clear(&ignored);
 }
 
-static tenon_status start_fetch(struct download *download)
+/* What the hub said of the file, or why it did not; without it the cache may stand in. */
+static tenon_status judge_metadata(struct download *download)
+{
+    struct failure *failure = &download->metadata.failure;
+
+    if (download->metadata.co.status == TENON_OK) {
+        take_metadata(download);
+        return start_fetch(download);
+    }
+    if (tn_hub_cache_may_stand_in(&download->base, failure) && is_here(download))
+        return answer_from_here(download, failure->message != NULL ? failure->message : "");
+    note_absence(download);
+    return tn_task_fail_from(&download->base.task, failure);
+}
+
+static tenon_status take_result(struct download *download)
 {
     struct tenon_task *task = &download->base.task;
-    struct fetch *fetch = &download->fetch;
-    tenon_status status = TENON_OK;
 
-    fetch->repository = &download->base.repository;
-    fetch->cache = &download->base.cache;
-    fetch->folder = download->folder;
-    fetch->path = download->path;
-    fetch->force = download->force;
-    task->progress.bytes_total = fetch->bytes;
-    task->progress.items_total = 1;
-    tn_task_stage(task, "downloading", download->path);
-    if (download->folder == NULL)
-        status = tn_cache_write_ref(&download->base.cache, download->base.repository.revision, fetch->commit, &task->failure);
-    /* A cache that cannot be written may still have the file. */
-    if (status == TENON_ERROR_IO && tn_cache_has(&download->base.cache, fetch->commit, download->path, fetch->bytes, &download->found)) {
-        tn_failure_clear(&task->failure);
-        status = TENON_OK;
-    }
-    if (status == TENON_OK)
-        tn_fetch_start(fetch, &task->co);
-    return status;
+    if (download->fetch.co.status != TENON_OK)
+        return tn_task_fail_from(task, &download->fetch.failure);
+    task->progress.items = 1;
+    return tn_task_set_text(task, tn_text(&download->fetch.place));
 }
 
 static tenon_status download_step(struct co *co)
@@ -155,45 +207,27 @@ static tenon_status download_step(struct co *co)
     tenon_status status = TENON_OK;
 
     CO_BEGIN(co);
-    if (look_in_cache(download) && cache_suffices(download)) {
-        status = answer_from_cache(download, NULL);
-        goto done;
-    }
-    if (download->base.hub->folder != NULL)
+    if (tn_hub_cache_suffices(&download->base) && is_here(download))
+        status = answer_from_here(download, NULL);
+    else if (download->base.hub->folder != NULL) {
         status = find_in_folder(download);
-    else if (tn_hub_is_offline(download->base.hub, download->base.policy))
+        if (status == TENON_OK)
+            status = start_fetch(download);
+    } else if (tn_hub_is_offline(download->base.hub, download->base.policy))
         status = fail_offline(download);
     else {
         tn_task_stage(task, "asking", download->path);
         /* With something to fall back on nobody wants to wait for a hub that does not answer. */
         tn_metadata_start(&download->metadata, &download->base.repository, download->path,
-                          download->found.length > 0 && cache_may_stand_in(download, TENON_OK) && tn_file_exists(tn_text(&download->found)) ? 0 : -1, co);
+                          download->base.policy != TENON_CACHE_FRESH && is_here(download) ? 0 : -1, co);
         AWAIT(co, !tn_co_running(&download->metadata.co));
-        status = download->metadata.co.status;
-        if (status == TENON_OK)
-            take_metadata(download);
-        else if (cache_may_stand_in(download, status) && look_in_cache(download)) {
-            status = answer_from_cache(download, download->metadata.failure.message);
-            goto done;
-        } else {
-            note_absence(download);
-            status = tn_task_fail_from(task, &download->metadata.failure);
-        }
+        status = judge_metadata(download);
     }
-    if (status == TENON_OK)
-        status = start_fetch(download);
-    if (status == TENON_OK) {
+    if (status == TENON_OK && task->text.length == 0) {
         AWAIT(co, !tn_co_running(&download->fetch.co));
-        status = download->fetch.co.status;
-        if (status != TENON_OK)
-            status = tn_task_fail_from(task, &download->fetch.failure);
-        else {
-            task->progress.items = 1;
-            status = tn_task_set_text(task, tn_text(&download->fetch.place));
-        }
+        status = take_result(download);
     }
     CO_END(co);
-done:
     return status;
 }
 

@@ -9,7 +9,7 @@
 #include "path.h"
 #include "url.h"
 
-enum { SMALL = 1024 * 1024, SLICE = 1024 * 1024, LOCK_POLL_MS = 50, NOTE_MS = 1000, LIES = 3 };
+enum { SMALL = 1024 * 1024, SLICE = 1024 * 1024, LOCK_POLL_MS = 50, NOTE_MS = 1000, MOST_LIES = 2, WAYS = 2 };
 
 /* ---- life ---- */
 
@@ -75,17 +75,18 @@ static void show(struct fetch *fetch, int64_t bytes, bool present)
     tenon_progress *progress = &fetch->task->progress;
 
     progress->bytes += bytes;
-    if (present)
-        progress->bytes_present += bytes;
     fetch->shown += bytes;
+    if (present) {
+        progress->bytes_present += bytes;
+        fetch->shown_present += bytes;
+    }
 }
 
 static void unshow(struct fetch *fetch)
 {
     fetch->task->progress.bytes -= fetch->shown;
-    if (fetch->task->progress.bytes_present > fetch->task->progress.bytes)
-        fetch->task->progress.bytes_present = fetch->task->progress.bytes;
-    fetch->shown = 0;
+    fetch->task->progress.bytes_present -= fetch->shown_present;
+    fetch->shown = fetch->shown_present = 0;
 }
 
 /* ---- is it there already? ---- */
@@ -163,17 +164,24 @@ static tenon_status prepare_folder(struct fetch *fetch)
 static tenon_status prepare(struct fetch *fetch)
 {
     tenon_status status = fetch->folder != NULL ? prepare_folder(fetch) : prepare_cache(fetch);
-    int64_t room = tn_disk_free(tn_text(&fetch->target));
 
     if (status == TENON_OK && (fetch->base.failed || fetch->target.failed || fetch->lock_path.failed))
         status = tn_fail_memory(&fetch->failure);
     fetch->hashes = tn_hash_of_etag(fetch->etag, &fetch->hash_kind);
     fetch->in_memory = fetch->bytes <= SMALL && fetch->source == NULL;
-    if (status == TENON_OK && room >= 0 && room < fetch->bytes) {
-        status = tn_fail(&fetch->failure, TENON_ERROR_DISK_FULL, "%s needs %" PRId64 " bytes, %" PRId64 " are free", fetch->path, fetch->bytes, room);
-        tn_hint(&fetch->failure, "Free some space, or choose another folder with HF_HUB_CACHE.");
-    }
+    fetch->seen_bytes = -1;
     return status;
+}
+
+/* Said before the work, where it can be known; what is here already needs no more room. */
+static tenon_status check_room(struct fetch *fetch, int64_t missing)
+{
+    int64_t room = tn_disk_free(tn_text(&fetch->target));
+
+    if (room < 0 || room >= missing)
+        return TENON_OK;
+    tn_fail(&fetch->failure, TENON_ERROR_DISK_FULL, "%s needs %" PRId64 " more bytes, %" PRId64 " are free", fetch->path, missing, room);
+    return tn_hint(&fetch->failure, "Free some space, or choose another folder with HF_HUB_CACHE.");
 }
 
 /* ---- taking turns ---- */
@@ -212,8 +220,8 @@ static bool content_is_there(struct fetch *fetch)
     return there;
 }
 
-/* Makes what is there appear where the caller looks for it. */
-static tenon_status settle(struct fetch *fetch)
+/* Makes what is there appear where the caller looks for it; fresh: it has just come. */
+static tenon_status settle(struct fetch *fetch, bool fresh)
 {
     tenon_status status;
 
@@ -223,9 +231,26 @@ static tenon_status settle(struct fetch *fetch)
         status = note_folder(fetch);
     } else {
         tn_cache_snapshot_path(fetch->cache, fetch->commit, fetch->path, &fetch->place);
-        status = tn_cache_link(fetch->cache, fetch->commit, fetch->path, fetch->etag, &fetch->failure);
+        status = tn_cache_link(fetch->cache, fetch->commit, fetch->path, fetch->etag, fresh, &fetch->failure);
     }
     return status == TENON_OK && fetch->place.failed ? tn_fail_memory(&fetch->failure) : status;
+}
+
+/* Another tenon works on it: looks again soon. As long as that gets on, there is no hurry. */
+static tenon_status wait_for_owner(struct fetch *fetch)
+{
+    tenon_status status = TENON_AGAIN;
+
+    if (fetch->partial.seen_bytes > fetch->seen_bytes) {
+        fetch->seen_bytes = fetch->partial.seen_bytes;
+        set_deadline(fetch);
+    }
+    if (tn_now(fetch->co.context) >= fetch->deadline_ms) {
+        status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process is downloading it and gets no further", fetch->path);
+        tn_hint(&fetch->failure, "Wait for it, or end it; the file beside %s with .j in its name says which process it is.", tn_text(&fetch->base));
+    } else if (tn_timer_set(fetch->co.context, &fetch->timer, 2 * LOCK_POLL_MS, &fetch->co) != TENON_OK)
+        status = tn_fail_memory(&fetch->failure);
+    return status;
 }
 
 /*
@@ -241,19 +266,13 @@ static tenon_status take_turn(struct fetch *fetch)
     if (content_is_there(fetch)) {
         fetch->present = true;
         show(fetch, fetch->bytes, true);
-        status = settle(fetch);
+        status = settle(fetch, false);
+        if (!fetch->in_memory)
+            tn_partial_clear_away(&fetch->partial, tn_text(&fetch->base));
     } else if (!fetch->in_memory)
         status = tn_partial_claim(&fetch->partial, tn_text(&fetch->base), fetch->bytes, &fetch->failure);
     tn_lock_release(&fetch->lock);
-    if (status == TENON_AGAIN) {
-        /* Another tenon works on it: look again soon, by way of the same bounds as for the lock. */
-        fetch->lock.fd = -1;
-        status = tn_now(fetch->co.context) < fetch->deadline_ms
-                     ? tn_timer_set(fetch->co.context, &fetch->timer, 2 * LOCK_POLL_MS, &fetch->co)
-                     : tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process has been downloading it for too long", fetch->path);
-        status = status == TENON_OK ? TENON_AGAIN : status;
-    }
-    return status;
+    return status == TENON_AGAIN ? wait_for_owner(fetch) : status;
 }
 
 /* ---- the hash follows the bytes ---- */
@@ -313,26 +332,28 @@ static bool other_content(struct part *part)
     return other;
 }
 
-static bool is_encoded(struct part *part)
-{
-    struct text value;
-    const char *encoding;
-    bool encoded;
-
-    tn_text_init(&value, &part->request.context->memory, 256);
-    encoding = tn_response_header(&part->request, "content-encoding", &value);
-    encoded = encoding != NULL && tn_compare_case(encoding, "identity") != 0;
-    tn_text_clear(&value);
-    return encoded;
-}
-
-/* The answer is of no use as it is: begin anew in another way. */
+/* The answer is of no use as it is: begin anew. */
 static tenon_status begin_anew(struct part *part, const char *why)
 {
     part->fetch->again = true;
-    part->fetch->lies++;
     tn_fail(&part->request.failure, TENON_ERROR_INTEGRITY, "%s: %s", part->fetch->path, why);
     return tn_hint(&part->request.failure, "Try again; if it stays so, the hub or a proxy on the way is broken.");
+}
+
+/* It is not what was promised: that may happen once. What several parts hear of it in one round is one lie. */
+static tenon_status call_lie(struct part *part, const char *why)
+{
+    part->fetch->lies += !part->fetch->again;
+    return begin_anew(part, why);
+}
+
+/* The server cannot do ranges, whatever it says: it is asked for the whole file from then on. */
+static tenon_status give_up_ranges(struct part *part, const char *why)
+{
+    if (part->fetch->single)
+        return call_lie(part, why);
+    part->fetch->single = true;
+    return begin_anew(part, why);
 }
 
 /* The answer to a range: it must be that range of a file of that size. */
@@ -342,7 +363,7 @@ static tenon_status check_range(struct part *part)
 
     if (!tn_response_range(&part->request, &first, &last, &total) || first != part->next || last >= part->end ||
         (total >= 0 && total != part->fetch->bytes))
-        return begin_anew(part, "the server sends another range than it was asked for");
+        return give_up_ranges(part, "the server sends another range than it was asked for");
     return TENON_OK;
 }
 
@@ -352,12 +373,10 @@ static tenon_status check_whole(struct part *part)
     struct fetch *fetch = part->fetch;
     int64_t length = tn_response_integer(&part->request, "content-length", -1);
 
-    if (part->next > 0 || part->end != fetch->bytes || tn_ranges_sum(&fetch->written) > 0) {
-        fetch->single = true;
-        return begin_anew(part, "the server ignores ranges");
-    }
+    if (part->next > 0 || part->end != fetch->bytes || tn_ranges_sum(&fetch->written) > 0)
+        return give_up_ranges(part, "the server ignores ranges");
     if (!fetch->decode && length >= 0 && length != fetch->bytes)
-        return begin_anew(part, "the server sends another size than it promised");
+        return call_lie(part, "the server sends another size than it promised");
     return TENON_OK;
 }
 
@@ -367,11 +386,11 @@ static tenon_status part_begun(struct request *request)
     struct fetch *fetch = part->fetch;
     tenon_status status;
 
-    if (!fetch->decode && is_encoded(part)) {
+    if (!fetch->decode && tn_hub_is_encoded(request)) {
         fetch->single = fetch->decode = true;
         status = begin_anew(part, "the server compresses although it was asked not to");
     } else if (other_content(part))
-        status = begin_anew(part, "the file changed while it was read");
+        status = call_lie(part, "the file changed while it was read");
     else if (request->status == 206)
         status = check_range(part);
     else
@@ -404,7 +423,7 @@ static tenon_status part_data(struct request *request, const char *bytes, size_t
     tenon_status status;
 
     if ((int64_t)size > part->end - part->next)
-        return begin_anew(part, "the server sends more than it promised");
+        return call_lie(part, "the server sends more than it promised");
     status = store(fetch, part, bytes, size);
     if (status == TENON_OK) {
         if (fetch->hashed == part->next) {
@@ -495,8 +514,9 @@ static bool can_go_on(struct fetch *fetch, struct part *part)
     tenon_status status = part->request.co.status;
     bool passing = status == TENON_ERROR_NETWORK || status == TENON_ERROR_TIMEOUT || status == TENON_ERROR_UNAVAILABLE;
     bool moved = part->next > part->first;
+    bool refused = part->request.failure.http_status >= 400;
     /* The address that the hub had led to may have expired: the hub knows a new one. */
-    bool stale = part->direct && !moved;
+    bool stale = part->direct && !moved && (passing || refused);
 
     if (stale)
         tn_text_reset(&fetch->location);
@@ -522,7 +542,7 @@ static tenon_status end_part(struct fetch *fetch, struct part *part)
     if (status == TENON_OK)
         return TENON_OK;
     if (part->request.status == 416)
-        begin_anew(part, "the server has fewer bytes than it promised");
+        give_up_ranges(part, "the server has fewer bytes than it promised");
     if (fetch->again || !can_go_on(fetch, part))
         return tn_failure_move(&fetch->failure, &part->request.failure);
     tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s: going on at byte %" PRId64 ": %s", fetch->path, part->next,
@@ -610,6 +630,7 @@ static tenon_status start_round(struct fetch *fetch)
         fetch->written = fetch->partial.durable;
         fetch->noted_bytes = tn_ranges_sum(&fetch->written);
         show(fetch, fetch->noted_bytes, true);
+        status = check_room(fetch, fetch->bytes - fetch->noted_bytes);
         if (fetch->noted_bytes > 0)
             tn_log(fetch->co.context, TENON_LOG_INFO, "hub", "%s: %" PRId64 " of %" PRId64 " bytes are here from before", fetch->path,
                    fetch->noted_bytes, fetch->bytes);
@@ -683,10 +704,27 @@ static tenon_status start_copy(struct fetch *fetch)
 {
     tenon_status status = tn_partial_restart(&fetch->partial, &fetch->failure);
 
+    if (status == TENON_OK)
+        status = check_room(fetch, fetch->bytes);
     fetch->input = status == TENON_OK ? tn_file_open(fetch->source, FILE_READ, &fetch->failure) : -1;
     if (status == TENON_OK)
         status = fetch->input >= 0 ? start_hash(fetch) : fetch->failure.status;
     return status;
+}
+
+/* What was copied from the cache is not what it should be: then the hub is asked, where it may be. */
+static tenon_status ask_instead(struct fetch *fetch)
+{
+    if (fetch->failure.status != TENON_ERROR_INTEGRITY || fetch->source != tn_text(&fetch->cached) || fetch->offline)
+        return fetch->failure.status;
+    tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s is corrupt in the cache and is fetched anew", fetch->path);
+    tn_failure_clear(&fetch->failure);
+    fetch->source = NULL;
+    fetch->again = false;
+    fetch->lies = 0;
+    unshow(fetch);
+    tn_file_close(&fetch->input);
+    return tn_partial_restart(&fetch->partial, &fetch->failure);
 }
 
 /* ---- what lies in the user's folder already ---- */
@@ -703,8 +741,11 @@ static bool is_candidate(struct fetch *fetch)
                 tn_file_look_at_link(tn_text(&fetch->target), &facts, &ignored) == TENON_OK && facts.regular && facts.bytes == fetch->bytes;
     if (candidate)
         fetch->input = tn_file_open(tn_text(&fetch->target), FILE_READ, &ignored);
+    candidate = candidate && fetch->input >= 0 && start_hash(fetch) == TENON_OK;
+    if (!candidate)
+        tn_file_close(&fetch->input);
     tn_failure_clear(&ignored);
-    return candidate && fetch->input >= 0 && start_hash(fetch) == TENON_OK;
+    return candidate;
 }
 
 /* A slice of it: TENON_AGAIN while there is more. */
@@ -735,7 +776,7 @@ static tenon_status judge_candidate(struct fetch *fetch)
     if (status == TENON_OK && strcmp(hex, fetch->etag) == 0) {
         fetch->present = true;
         show(fetch, fetch->bytes, true);
-        status = settle(fetch);
+        status = settle(fetch, false);
     }
     return status;
 }
@@ -745,27 +786,67 @@ static tenon_status judge_candidate(struct fetch *fetch)
 /* Writes a small file and gives it its name. */
 static tenon_status place_memory(struct fetch *fetch)
 {
-    return tn_file_replace(tn_text(&fetch->target), tn_text(&fetch->memory), fetch->memory.length, 0, true, &fetch->failure);
+    struct text scratch;
+    char chance[9];
+    tenon_status status;
+
+    tn_text_init(&scratch, &fetch->co.context->memory, PATH_MAX);
+    tn_random_hex(fetch->co.context, chance, 8);
+    tn_text_format(&scratch, "%s.%s.tenon.incomplete", tn_text(&fetch->base), chance);
+    status = scratch.failed ? tn_fail_memory(&fetch->failure)
+                            : tn_file_replace_by(tn_text(&scratch), tn_text(&fetch->target), tn_text(&fetch->memory), fetch->memory.length, 0,
+                                                 true, &fetch->failure);
+    tn_text_clear(&scratch);
+    return status;
 }
 
+/* Under the lock. Somebody else may have been quicker. */
 static tenon_status place(struct fetch *fetch)
 {
+    bool there = content_is_there(fetch);
     tenon_status status = TENON_OK;
 
     if (fetch->folder == NULL) {
         tn_text_reset(&fetch->target);
         tn_cache_blob_path(fetch->cache, fetch->etag, &fetch->target);
     }
-    if (fetch->folder == NULL && !fetch->force && tn_cache_has_blob(fetch->cache, fetch->etag, fetch->bytes))
+    if (there)
         tn_partial_discard(&fetch->partial);
+    else if (fetch->target.failed)
+        status = tn_fail_memory(&fetch->failure);
     else if (fetch->in_memory)
         status = place_memory(fetch);
     else
         status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
     if (status == TENON_OK)
-        status = settle(fetch);
+        status = settle(fetch, !there);
     tn_lock_release(&fetch->lock);
     return status;
+}
+
+/* All that came is durable before the lock is taken: others wait for that. */
+static tenon_status make_durable(struct fetch *fetch)
+{
+    tenon_status status = TENON_OK;
+
+    if (fetch->source != NULL)
+        status = tn_file_sync(fetch->partial.data, fetch->path, &fetch->failure);
+    else if (!fetch->in_memory)
+        status = tn_partial_note(&fetch->partial, &fetch->written, &fetch->failure);
+    return status;
+}
+
+/* What came before it failed stays for the next try, unless it is not what it should be. */
+static void keep_what_came(struct fetch *fetch)
+{
+    struct failure ignored;
+
+    tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
+    if (fetch->failure.status == TENON_ERROR_INTEGRITY)
+        tn_partial_discard(&fetch->partial);
+    else if (fetch->partial.data >= 0 && fetch->rounds > 0)
+        tn_partial_note(&fetch->partial, &fetch->written, &ignored);
+    tn_failure_clear(&ignored);
 }
 
 /* ---- the coroutine ---- */
@@ -774,7 +855,7 @@ static tenon_status place(struct fetch *fetch)
 static bool may_begin_anew(struct fetch *fetch)
 {
     int64_t retries = tn_setting_integer(&fetch->co.context->settings, SETTING_TRANSPORT_RETRIES);
-    bool may = fetch->again && fetch->lies < LIES && fetch->rounds <= retries + LIES;
+    bool may = fetch->again && fetch->lies < MOST_LIES && fetch->rounds <= retries + MOST_LIES + WAYS;
 
     if (may) {
         tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s; beginning anew",
@@ -801,12 +882,12 @@ static tenon_status fetch_step(struct co *co)
     if (is_there(fetch))
         goto done;
     status = prepare(fetch);
-    set_deadline(fetch);
     if (status == TENON_OK && is_candidate(fetch)) {
         AWAIT(co, (status = look_slice(fetch)) != TENON_AGAIN || tn_co_go_on(co));
         if (status == TENON_OK)
             status = judge_candidate(fetch);
     }
+    set_deadline(fetch);
     if (status == TENON_OK && !fetch->present)
         AWAIT(co, !tn_timer_running(&fetch->timer) && (status = take_turn(fetch)) != TENON_AGAIN);
     if (status != TENON_OK || fetch->present)
@@ -818,7 +899,10 @@ static tenon_status fetch_step(struct co *co)
             AWAIT(co, (status = copy_slice(fetch)) != TENON_AGAIN || tn_co_go_on(co));
         if (status == TENON_OK)
             status = verify(fetch);
-    } else {
+        if (status != TENON_OK)
+            status = ask_instead(fetch);
+    }
+    if (status == TENON_OK && fetch->source == NULL) {
         status = fetch->offline ? tn_hub_fail_offline(&fetch->failure, fetch->path) : make_parts(fetch);
         while (status == TENON_OK) {
             status = start_round(fetch);
@@ -832,10 +916,11 @@ static tenon_status fetch_step(struct co *co)
         }
         clear_parts(fetch);
         tn_timer_stop(co->context, &fetch->timer);
+        if (status != TENON_OK)
+            keep_what_came(fetch);
     }
-    /* Made durable before the lock is taken: others wait for it. */
-    if (status == TENON_OK && !fetch->in_memory)
-        status = tn_file_sync(fetch->partial.data, fetch->path, &fetch->failure);
+    if (status == TENON_OK)
+        status = make_durable(fetch);
     set_deadline(fetch);
     if (status == TENON_OK)
         AWAIT(co, !tn_timer_running(&fetch->timer) && (status = take_lock(fetch)) != TENON_AGAIN);

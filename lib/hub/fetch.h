@@ -65,6 +65,8 @@ struct fetch {
     int64_t noted_ms;
     int64_t noted_bytes;
     int64_t shown;                        /* bytes counted in the task's progress */
+    int64_t shown_present;                /* those of them that were here before */
+    int64_t seen_bytes;                   /* how far another process is with it */
     struct part *parts;
     int32_t part_count;
     struct text location;                 /* where the hub led to */

@@ -16,29 +16,6 @@ void tn_folder_path(const tenon_hub *hub, const struct repository *repository, s
     tn_text_format(out, "%s/%s%s", hub->folder, tn_repository_prefix(repository), repository->id);
 }
 
-/* A branch is what makes a history; the folders above it may have been left by a publication that was killed. */
-bool tn_folder_has_history(const tenon_hub *hub, const struct repository *repository)
-{
-    const struct memory *memory = &hub->handle.context->memory;
-    struct folder stream = { NULL };
-    struct failure ignored;
-    struct text path;
-    const char *name;
-    bool has = false;
-
-    tn_text_init(&path, memory, PATH_MAX);
-    tn_failure_init(&ignored, memory, NULL);
-    tn_folder_path(hub, repository, &path);
-    tn_text_add(&path, "/.tenon/refs/heads");
-    if (!path.failed && tn_folder_open(&stream, tn_text(&path), &ignored) == TENON_OK)
-        while (!has && (name = tn_folder_next(&stream)) != NULL)
-            has = !tn_ends_with(name, ".tmp");
-    tn_folder_close(&stream);
-    tn_failure_clear(&ignored);
-    tn_text_clear(&path);
-    return has;
-}
-
 /* ---- plain files ---- */
 
 /* What a working folder has besides the model: version control, caches, our own history, what is being written. */
@@ -50,65 +27,85 @@ static bool is_left_out(const char *path)
            tn_ends_with(name, ".tenon.incomplete");
 }
 
-static tenon_status walk(const char *folder, const char *below, int depth, struct tree *tree, struct failure *failure);
+/* A walk through a folder; all: as it is, else only what may be in a repository. */
+struct walk {
+    const char *folder;
+    bool all;
+    struct tree *tree;
+    struct failure *failure;
+};
 
-/* A link that leads nowhere has the size -1. */
-static tenon_status walk_entry(const char *folder, const char *path, int depth, struct tree *tree, struct failure *failure)
+static tenon_status walk_below(const struct walk *walk, const char *below, int depth);
+
+static tenon_status add_file(const struct walk *walk, const char *path, const struct file_facts *facts)
 {
-    struct tree_file file = { .path = path, .etag = "", .blob_id = "" };
-    struct file_facts facts;
-    struct text full;
+    struct tree_file file = { .path = path, .etag = "", .blob_id = "", .bytes = facts->exists ? facts->bytes : -1 };
     const char *reason;
+
+    if (!walk->all && !tn_path_is_safe(path, &reason)) {
+        tn_fail(walk->failure, TENON_ERROR_PROTOCOL, "%s has a file \"%s\" that no repository may have: %s", walk->folder, path, reason);
+        return tn_hint(walk->failure, "Rename it, or leave it out.");
+    }
+    return tn_tree_add(walk->tree, &file, walk->failure);
+}
+
+/* Links to files count as these; links to folders are not followed, because they may lead anywhere, also back. */
+static tenon_status walk_entry(const struct walk *walk, const char *path, int depth)
+{
+    struct file_facts named, facts = { 0 };
+    struct text full;
     tenon_status status;
 
-    tn_text_init(&full, tree->memory, PATH_MAX);
-    tn_text_format(&full, "%s/%s", folder, path);
-    status = full.failed ? tn_fail_memory(failure) : tn_file_look(tn_text(&full), &facts, failure);
-    if (status == TENON_OK && facts.folder)
-        status = walk(folder, path, depth + 1, tree, failure);
-    else if (status == TENON_OK && (facts.regular || !facts.exists)) {
-        if (!tn_path_is_safe(path, &reason))
-            status = tn_fail(failure, TENON_ERROR_PROTOCOL, "%s has a file \"%s\" that no repository may have: %s", folder, path, reason);
-        file.bytes = facts.exists ? facts.bytes : -1;
-        if (status == TENON_OK)
-            status = tn_tree_add(tree, &file, failure);
-    }
+    tn_text_init(&full, walk->tree->memory, PATH_MAX);
+    tn_text_format(&full, "%s/%s", walk->folder, path);
+    status = full.failed ? tn_fail_memory(walk->failure) : tn_file_look_at_link(tn_text(&full), &named, walk->failure);
+    if (status == TENON_OK)
+        status = tn_file_look(tn_text(&full), &facts, walk->failure);
+    if (status == TENON_OK && named.folder)
+        status = walk_below(walk, path, depth + 1);
+    else if (status == TENON_OK && (facts.regular || (walk->all && named.link && !facts.exists)))
+        status = add_file(walk, path, &facts);
     tn_text_clear(&full);
     return status;
 }
 
-static tenon_status walk(const char *folder, const char *below, int depth, struct tree *tree, struct failure *failure)
+static bool is_text(const char *name)
+{
+    size_t left = strlen(name), length = 1;
+
+    for (; left > 0 && length > 0; name += length, left -= length)
+        length = tn_utf8_length((const unsigned char *)name, left);
+    return length > 0;
+}
+
+static tenon_status walk_below(const struct walk *walk, const char *below, int depth)
 {
     struct folder stream = { NULL };
     struct text path;
     const char *name;
-    tenon_status status = TENON_OK;
+    tenon_status status;
 
     if (depth > DEEPEST)
-        return tn_fail(failure, TENON_ERROR_PROTOCOL, "%s is nested more than %d folders deep", folder, (int)DEEPEST);
-    tn_text_init(&path, tree->memory, PATH_MAX);
-    tn_text_format(&path, "%s/%s", folder, below);
-    status = path.failed ? tn_fail_memory(failure) : tn_folder_open(&stream, tn_text(&path), failure);
+        return tn_fail(walk->failure, TENON_ERROR_PROTOCOL, "%s is nested more than %d folders deep", walk->folder, (int)DEEPEST);
+    tn_text_init(&path, walk->tree->memory, PATH_MAX);
+    tn_text_format(&path, "%s/%s", walk->folder, below);
+    status = path.failed ? tn_fail_memory(walk->failure) : tn_folder_open(&stream, tn_text(&path), walk->failure);
     while (status == TENON_OK && (name = tn_folder_next(&stream)) != NULL) {
         tn_text_reset(&path);
         tn_path_join(&path, below, name);
-        if (!is_left_out(tn_text(&path)))
-            status = walk_entry(folder, tn_text(&path), depth, tree, failure);
+        if (walk->all ? is_text(name) : !is_left_out(tn_text(&path)))
+            status = walk_entry(walk, tn_text(&path), depth);
     }
     tn_folder_close(&stream);
     tn_text_clear(&path);
     return status;
 }
 
-tenon_status tn_folder_walk(const char *folder, bool broken, struct tree *tree, struct failure *failure)
+tenon_status tn_folder_walk(const char *folder, bool all, struct tree *tree, struct failure *failure)
 {
-    tenon_status status = walk(folder, "", 0, tree, failure);
-    size_t kept = 0;
+    struct walk walk = { folder, all, tree, failure };
+    tenon_status status = walk_below(&walk, "", 0);
 
-    for (size_t i = 0; i < tree->count; i++)
-        if (broken || tree->files[i].bytes >= 0)
-            tree->files[kept++] = tree->files[i];
-    tree->count = kept;
     return status == TENON_OK ? tn_tree_sort(tree, failure) : status;
 }
 
@@ -185,6 +182,14 @@ static tenon_status no_revision(const struct repository *repository, struct fail
     return failure->status;
 }
 
+static tenon_status no_repository(const tenon_hub *hub, const struct repository *repository, struct failure *failure)
+{
+    tn_fail(failure, TENON_ERROR_NOT_FOUND, "there is no repository %s in %s", repository->id, hub->folder);
+    tn_hint(failure, "Check the name; a repository is the folder owner/name.");
+    tn_failure_set_code(failure, "RepoNotFound");
+    return failure->status;
+}
+
 /* What refs/heads/REVISION says, or the revision itself where it is a commit. */
 static tenon_status find_commit(const struct text *folder, const struct repository *repository, char *commit, struct failure *failure)
 {
@@ -211,18 +216,17 @@ static tenon_status find_commit(const struct text *folder, const struct reposito
     return status;
 }
 
-static tenon_status open_history(const struct text *folder, const struct repository *repository, char *commit, struct tree *tree, struct failure *failure)
+tenon_status tn_folder_open_commit(const tenon_hub *hub, const struct repository *repository, const char *commit, struct tree *tree, struct failure *failure)
 {
+    const struct memory *memory = &hub->handle.context->memory;
     struct text path, text;
-    tenon_status status = find_commit(folder, repository, commit, failure);
+    tenon_status status;
 
-    tn_text_init(&path, folder->memory, PATH_MAX);
-    tn_text_init(&text, folder->memory, MANIFEST_LIMIT);
-    tn_text_format(&path, "%s/.tenon/commits/%s.json", tn_text(folder), commit);
-    if (status == TENON_OK && path.failed)
-        status = tn_fail_memory(failure);
-    if (status == TENON_OK)
-        status = tn_file_read_whole(tn_text(&path), MANIFEST_LIMIT, &text, failure);
+    tn_text_init(&path, memory, PATH_MAX);
+    tn_text_init(&text, memory, MANIFEST_LIMIT);
+    tn_folder_path(hub, repository, &path);
+    tn_text_format(&path, "/.tenon/commits/%s.json", commit);
+    status = path.failed ? tn_fail_memory(failure) : tn_file_read_whole(tn_text(&path), MANIFEST_LIMIT, &text, failure);
     if (status == TENON_ERROR_NOT_FOUND)
         status = no_revision(repository, failure);
     if (status == TENON_OK && tree != NULL)
@@ -232,41 +236,107 @@ static tenon_status open_history(const struct text *folder, const struct reposit
     return status;
 }
 
-static tenon_status open_plain(const struct text *folder, const struct repository *repository, char *commit, struct tree *tree, struct failure *failure)
+/* Is that folder nothing but what a publication that never came to its end has left? */
+static bool is_abandoned(const struct text *folder, const struct tree *tree)
 {
+    struct text path;
+    bool abandoned;
+
+    tn_text_init(&path, folder->memory, PATH_MAX);
+    tn_text_format(&path, "%s/.tenon", tn_text(folder));
+    abandoned = tree->count == 0 && !path.failed && tn_folder_exists(tn_text(&path));
+    tn_text_clear(&path);
+    return abandoned;
+}
+
+static tenon_status open_plain(const tenon_hub *hub, const struct text *folder, const struct repository *repository, char *commit,
+                               struct tree *tree, struct failure *failure)
+{
+    const char *revision = repository->revision;
     char found[41];
     tenon_status status = tn_folder_walk(tn_text(folder), false, tree, failure);
 
+    if (status == TENON_OK && is_abandoned(folder, tree))
+        status = no_repository(hub, repository, failure);
     if (status == TENON_OK)
         status = plain_commit(tn_text(folder), tree, found, failure);
-    if (status == TENON_OK && strcmp(repository->revision, "main") != 0 && strcmp(repository->revision, found) != 0)
+    if (status == TENON_OK && strcmp(revision, "main") != 0 && strcmp(revision, "refs/heads/main") != 0 && strcmp(revision, found) != 0)
         status = no_revision(repository, failure);
     if (status == TENON_OK)
         memcpy(commit, found, sizeof found);
     return status;
 }
 
+/* Adds the names of the branches below a folder of refs/heads. */
+static tenon_status add_branches(const char *folder, const char *below, int depth, struct names *branches, struct failure *failure)
+{
+    struct text path, name;
+    struct names entries;
+    tenon_status status;
+
+    tn_text_init(&path, branches->memory, PATH_MAX);
+    tn_text_init(&name, branches->memory, PATH_MAX);
+    tn_names_init(&entries, branches->memory);
+    tn_text_format(&path, "%s/%s", folder, below);
+    status = path.failed ? tn_fail_memory(failure) : tn_names_add_folder(&entries, tn_text(&path), failure);
+    for (size_t i = 0; i < entries.count && status == TENON_OK && depth < DEEPEST; i++) {
+        tn_text_reset(&name);
+        tn_path_join(&name, below, entries.at[i]);
+        tn_text_reset(&path);
+        tn_text_format(&path, "%s/%s", folder, tn_text(&name));
+        if (path.failed)
+            status = tn_fail_memory(failure);
+        else if (tn_folder_exists(tn_text(&path)))
+            status = add_branches(folder, tn_text(&name), depth + 1, branches, failure);
+        else
+            status = tn_names_add(branches, tn_text(&name), failure);
+    }
+    tn_names_clear(&entries);
+    tn_text_clear(&name);
+    tn_text_clear(&path);
+    return status;
+}
+
+tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *repository, struct names *branches, struct failure *failure)
+{
+    struct text folder;
+    tenon_status status;
+
+    tn_text_init(&folder, branches->memory, PATH_MAX);
+    tn_folder_path(hub, repository, &folder);
+    tn_text_add(&folder, "/.tenon/refs/heads");
+    status = folder.failed ? tn_fail_memory(failure) : add_branches(tn_text(&folder), "", 0, branches, failure);
+    tn_names_sort(branches);
+    tn_text_clear(&folder);
+    return status;
+}
+
 tenon_status tn_folder_open_revision(const tenon_hub *hub, const struct repository *repository, char *commit, struct tree *tree, struct failure *failure)
 {
     const struct memory *memory = &hub->handle.context->memory;
+    struct names branches;
     struct tree unwanted;
     struct text folder;
     tenon_status status;
 
     tn_text_init(&folder, memory, PATH_MAX);
+    tn_names_init(&branches, memory);
     tn_tree_init(&unwanted, memory);
     tn_folder_path(hub, repository, &folder);
     if (folder.failed)
         status = tn_fail_memory(failure);
-    else if (!tn_folder_exists(tn_text(&folder))) {
-        status = tn_fail(failure, TENON_ERROR_NOT_FOUND, "there is no repository %s in %s", repository->id, hub->folder);
-        tn_hint(failure, "Check the name; a repository is the folder owner/name.");
-        tn_failure_set_code(failure, "RepoNotFound");
-    } else if (tn_folder_has_history(hub, repository))
-        status = open_history(&folder, repository, commit, tree, failure);
+    else if (!tn_folder_exists(tn_text(&folder)))
+        status = no_repository(hub, repository, failure);
     else
-        status = open_plain(&folder, repository, commit, tree != NULL ? tree : &unwanted, failure);
+        status = tn_folder_branches(hub, repository, &branches, failure);
+    if (status == TENON_OK && branches.count > 0) {
+        status = find_commit(&folder, repository, commit, failure);
+        if (status == TENON_OK)
+            status = tn_folder_open_commit(hub, repository, commit, tree, failure);
+    } else if (status == TENON_OK)
+        status = open_plain(hub, &folder, repository, commit, tree != NULL ? tree : &unwanted, failure);
     tn_tree_clear(&unwanted);
+    tn_names_clear(&branches);
     tn_text_clear(&folder);
     return status;
 }
@@ -278,70 +348,4 @@ void tn_folder_content(const tenon_hub *hub, const struct repository *repository
         tn_text_format(out, "/.tenon/blobs/%s", file->etag);
     else
         tn_text_format(out, "/%s", file->path);
-}
-
-/* ---- branches ---- */
-
-struct branches {
-    const tenon_hub *hub;
-    const struct repository *repository;
-    tenon_status (*see)(void *owner, const char *branch, const char *commit);
-    void *owner;
-    struct failure *failure;
-};
-
-static tenon_status see_branch(const struct branches *branches, const char *branch)
-{
-    struct repository named = *branches->repository;
-    char commit[41];
-    tenon_status status;
-
-    named.revision = (char *)(uintptr_t)branch;
-    status = tn_folder_open_revision(branches->hub, &named, commit, NULL, branches->failure);
-    return status == TENON_OK ? branches->see(branches->owner, branch, commit) : status;
-}
-
-static tenon_status see_branches(const struct branches *branches, const char *folder, const char *below, int depth)
-{
-    struct folder stream = { NULL };
-    struct text path, name;
-    const char *entry;
-    tenon_status status = TENON_OK;
-
-    tn_text_init(&path, &branches->hub->handle.context->memory, PATH_MAX);
-    tn_text_init(&name, &branches->hub->handle.context->memory, PATH_MAX);
-    tn_text_format(&path, "%s/%s", folder, below);
-    status = path.failed ? tn_fail_memory(branches->failure) : tn_folder_open(&stream, tn_text(&path), branches->failure);
-    while (status == TENON_OK && depth < DEEPEST && (entry = tn_folder_next(&stream)) != NULL) {
-        tn_text_reset(&name);
-        tn_path_join(&name, below, entry);
-        tn_text_reset(&path);
-        tn_text_format(&path, "%s/%s", folder, tn_text(&name));
-        if (tn_folder_exists(tn_text(&path)))
-            status = see_branches(branches, folder, tn_text(&name), depth + 1);
-        else if (!tn_ends_with(entry, ".tmp"))
-            status = see_branch(branches, tn_text(&name));
-    }
-    tn_folder_close(&stream);
-    tn_text_clear(&name);
-    tn_text_clear(&path);
-    return status;
-}
-
-tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *repository,
-                                tenon_status (*see)(void *owner, const char *branch, const char *commit), void *owner,
-                                struct failure *failure)
-{
-    struct branches branches = { hub, repository, see, owner, failure };
-    struct text folder;
-    tenon_status status;
-
-    if (!tn_folder_has_history(hub, repository))
-        return see_branch(&branches, "main");
-    tn_text_init(&folder, &hub->handle.context->memory, PATH_MAX);
-    tn_folder_path(hub, repository, &folder);
-    tn_text_add(&folder, "/.tenon/refs/heads");
-    status = folder.failed ? tn_fail_memory(failure) : see_branches(&branches, tn_text(&folder), "", 0);
-    tn_text_clear(&folder);
-    return status;
 }

@@ -276,3 +276,16 @@ void tn_hub_request(tenon_hub *hub, struct request *request, const char *what)
     if (hub->token != NULL && tn_url_same_origin(&request->context->memory, hub->endpoint, tn_text(&request->url)))
         request->bearer = hub->token;
 }
+
+bool tn_hub_is_encoded(const struct request *request)
+{
+    struct text value;
+    const char *encoding;
+    bool encoded;
+
+    tn_text_init(&value, &request->context->memory, 256);
+    encoding = tn_response_header(request, "content-encoding", &value);
+    encoded = encoding != NULL && tn_compare_case(encoding, "identity") != 0;
+    tn_text_clear(&value);
+    return encoded;
+}

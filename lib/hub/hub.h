@@ -45,6 +45,8 @@ int32_t tn_hub_policy(const tenon_hub *hub, int32_t asked);
  * address must be set. what is borrowed.
  */
 void tn_hub_request(tenon_hub *hub, struct request *request, const char *what);
+/* True when the answer is compressed. */
+bool tn_hub_is_encoded(const struct request *request);
 /* Adds "ENDPOINT/api/models/ID" and so on. */
 void tn_hub_api(const tenon_hub *hub, const struct repository *repository, struct text *out);
 /* Adds "ENDPOINT/ID/resolve/REVISION/PATH". */

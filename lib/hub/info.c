@@ -60,7 +60,7 @@ static void count_files(const json_t *json, tenon_repository *row)
     json_array_foreach(siblings, i, file) {
         int64_t bytes = tn_json_integer(file, "size", -1);
 
-        row->bytes = row->bytes < 0 || bytes < 0 ? -1 : row->bytes + bytes;
+        row->bytes = row->bytes < 0 || bytes < 0 ? -1 : tn_sum_of_sizes(row->bytes, bytes);
     }
     if (row->bytes < 0)
         row->bytes = tn_json_integer(json, "usedStorage", -1);

@@ -118,27 +118,44 @@ static tenon_status push_tree(struct list *list)
     return status;
 }
 
-/* What is known without a request: a folder, or the listing of a commit in the cache. */
+/* The listing in the cache of the commit that the revision stands for. */
+static bool is_here(struct list *list)
+{
+    list->from_tree = tn_hub_cached_commit(&list->base, list->commit) &&
+                      tn_tree_read(&list->tree, tn_text(&list->base.cache.folder), list->commit);
+    return list->from_tree;
+}
+
+/* What is known without a request: a folder, or what is in the cache where that may answer. */
 static tenon_status look_nearby(struct list *list)
 {
     struct tenon_task *task = &list->base.task;
-    const char *revision = list->base.repository.revision;
-    bool offline = tn_hub_is_offline(list->base.hub, list->base.policy);
-    bool known = tn_is_commit(revision);
-    tenon_status status = TENON_OK;
 
     if (list->base.hub->folder != NULL) {
         list->from_tree = true;
         return tn_folder_open_revision(list->base.hub, &list->base.repository, list->commit, &list->tree, &task->failure);
     }
-    if (known)
-        memcpy(list->commit, revision, sizeof list->commit);
-    else if (offline || list->base.policy == TENON_CACHE_FIRST)
-        known = tn_cache_read_ref(&list->base.cache, revision, list->commit);
-    list->from_tree = known && list->base.policy != TENON_CACHE_FRESH &&
-                      tn_tree_read(&list->tree, tn_text(&list->base.cache.folder), list->commit);
-    if (offline && !list->from_tree)
-        status = tn_hub_fail_offline(&task->failure, "the listing of the repository");
+    if (tn_hub_cache_suffices(&list->base) && is_here(list))
+        return TENON_OK;
+    if (tn_hub_is_offline(list->base.hub, list->base.policy))
+        return tn_hub_fail_offline(&task->failure, "the listing of the repository");
+    return TENON_OK;
+}
+
+/* Which commit the hub said that it is, or why it did not; without it the cache may stand in. */
+static tenon_status judge_resolution(struct list *list)
+{
+    struct failure *failure = &list->resolution.failure;
+    tenon_status status = list->resolution.co.status;
+
+    if (status == TENON_OK)
+        memcpy(list->commit, list->resolution.commit, sizeof list->commit);
+    else if (tn_hub_cache_may_stand_in(&list->base, failure) && is_here(list)) {
+        tn_log(list->base.task.handle.context, TENON_LOG_WARNING, "hub", "%s: listed from the cache: %s", list->base.repository.id,
+               failure->message != NULL ? failure->message : "");
+        status = TENON_OK;
+    } else
+        status = tn_task_fail_from(&list->base.task, failure);
     return status;
 }
 
@@ -151,20 +168,17 @@ static tenon_status list_step(struct co *co)
     CO_BEGIN(co);
     tn_task_stage(task, "listing", list->base.repository.id);
     status = look_nearby(list);
+    if (status == TENON_OK && !list->from_tree && tn_is_commit(list->base.repository.revision))
+        memcpy(list->commit, list->base.repository.revision, sizeof list->commit);
+    else if (status == TENON_OK && !list->from_tree) {
+        tn_resolution_start(&list->resolution, &list->base.repository, false, co);
+        AWAIT(co, !tn_co_running(&list->resolution.co));
+        status = judge_resolution(list);
+    }
     if (status == TENON_OK && list->from_tree) {
         AWAIT(co, (status = push_tree(list)) != TENON_AGAIN);
     } else if (status == TENON_OK) {
-        if (!tn_is_commit(list->base.repository.revision)) {
-            tn_resolution_start(&list->resolution, &list->base.repository, false, co);
-            AWAIT(co, !tn_co_running(&list->resolution.co));
-            status = list->resolution.co.status;
-            if (status != TENON_OK)
-                status = tn_task_fail_from(task, &list->resolution.failure);
-            else
-                memcpy(list->commit, list->resolution.commit, sizeof list->commit);
-        }
-        if (status == TENON_OK)
-            tn_pages_start(&list->pages, &list->base.repository, list->commit, list->folder, !list->flat, co);
+        tn_pages_start(&list->pages, &list->base.repository, list->commit, list->folder, !list->flat, co);
         while (status == TENON_OK) {
             AWAIT(co, !tn_co_running(&list->pages.co));
             status = list->pages.co.status;

@@ -44,20 +44,22 @@ tenon_status tn_local_base(const char *folder, const char *path, const char *eta
     return status == TENON_OK && out->failed ? tn_fail_memory(failure) : status;
 }
 
-/* Every folder between FOLDER and the file must be a folder: through a link a name could lead anywhere. */
-static tenon_status check_folders(const char *folder, const char *path, struct text *part, struct failure *failure)
+tenon_status tn_local_check_links(const char *folder, const char *path, const struct memory *memory, struct failure *failure)
 {
     tenon_status status = TENON_OK;
+    struct text part;
 
+    tn_text_init(&part, memory, PATH_MAX);
     for (const char *slash = strchr(path, '/'); slash != NULL && status == TENON_OK; slash = strchr(slash + 1, '/')) {
-        struct file_facts facts;
+        struct file_facts facts = { 0 };
 
-        tn_text_reset(part);
-        tn_text_format(part, "%s/%.*s", folder, (int)(slash - path), path);
-        status = part->failed ? tn_fail_memory(failure) : tn_file_look_at_link(tn_text(part), &facts, failure);
+        tn_text_reset(&part);
+        tn_text_format(&part, "%s/%.*s", folder, (int)(slash - path), path);
+        status = part.failed ? tn_fail_memory(failure) : tn_file_look_at_link(tn_text(&part), &facts, failure);
         if (status == TENON_OK && facts.link)
-            status = tn_fail(failure, TENON_ERROR_IO, "%s is a link; nothing is written through it", tn_text(part));
+            status = tn_fail(failure, TENON_ERROR_IO, "%s is a link; nothing is written through it", tn_text(&part));
     }
+    tn_text_clear(&part);
     return status;
 }
 
@@ -88,7 +90,7 @@ tenon_status tn_local_prepare(struct tenon_context *context, const char *folder,
     if (tn_starts_with(path, ".cache/huggingface/"))
         status = tn_fail(failure, TENON_ERROR_PROTOCOL, "the hub names a file %s, which is where notes are kept", path);
     if (status == TENON_OK)
-        status = check_folders(folder, path, &name, failure);
+        status = tn_local_check_links(folder, path, &context->memory, failure);
     if (status == TENON_OK)
         status = make_folders(folder, path, &name, failure);
     tn_text_clear(&name);

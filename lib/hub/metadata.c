@@ -31,6 +31,18 @@ void tn_resolution_clear(struct resolution *resolution)
     resolution->hub = NULL;
 }
 
+/* Is that a commit, and where one was asked for, that one? */
+static tenon_status check_commit(const struct repository *repository, const char *commit, struct failure *failure)
+{
+    if (!tn_is_commit(commit))
+        tn_fail(failure, TENON_ERROR_PROTOCOL, "the hub's answer names no commit");
+    else if (tn_is_commit(repository->revision) && strcmp(repository->revision, commit) != 0)
+        tn_fail(failure, TENON_ERROR_PROTOCOL, "the hub was asked for %s and answers for %s", repository->revision, commit);
+    else
+        return TENON_OK;
+    return tn_hint(failure, "Check that HF_ENDPOINT is a hub and that no proxy changes its answers.");
+}
+
 static tenon_status take_commit(struct resolution *resolution)
 {
     const char *commit;
@@ -39,10 +51,8 @@ static tenon_status take_commit(struct resolution *resolution)
     if (status != TENON_OK)
         return tn_failure_move(&resolution->failure, &resolution->request.failure);
     commit = tn_json_text_or(resolution->json, "sha", "");
-    if (!tn_is_commit(commit)) {
-        status = tn_fail(&resolution->failure, TENON_ERROR_PROTOCOL, "the hub's answer names no commit");
-        tn_hint(&resolution->failure, "Check that HF_ENDPOINT is a hub and that no proxy changes its answers.");
-    } else
+    status = check_commit(resolution->repository, commit, &resolution->failure);
+    if (status == TENON_OK)
         memcpy(resolution->commit, commit, sizeof resolution->commit);
     return status;
 }
@@ -68,6 +78,7 @@ void tn_resolution_start(struct resolution *resolution, const struct repository 
 {
     struct text *url = &resolution->request.url;
 
+    resolution->repository = repository;
     tn_hub_api(resolution->hub, repository, url);
     tn_text_add(url, "/revision/");
     tn_text_add_escaped(url, repository->revision, "");
@@ -201,7 +212,9 @@ static tenon_status metadata_step(struct co *co)
         status = tn_failure_move(&metadata->failure, &metadata->request.failure);
     } else
         status = take_headers(metadata);
-    if (status == TENON_OK && metadata->commit[0] == '\0' && tn_is_commit(metadata->repository->revision))
+    if (status == TENON_OK && metadata->commit[0] != '\0')
+        status = check_commit(metadata->repository, metadata->commit, &metadata->failure);
+    else if (status == TENON_OK && tn_is_commit(metadata->repository->revision))
         memcpy(metadata->commit, metadata->repository->revision, sizeof metadata->commit);
     if (status == TENON_OK && metadata->commit[0] == '\0') {
         /* Some mirrors drop the header; the description of the repository has the commit too. */

@@ -11,6 +11,7 @@ struct resolution {
     struct failure failure;
     struct request request;
     tenon_hub *hub;
+    const struct repository *repository; /* borrowed */
     char commit[41];
     json_t *json;
 };

@@ -44,6 +44,32 @@ tenon_status tn_hub_task_new(tenon_hub *hub, const struct operation *operation, 
     return status;
 }
 
+bool tn_hub_cached_commit(const struct hub_task *task, char *commit)
+{
+    const char *revision = task->repository.revision;
+
+    if (!tn_is_commit(revision))
+        return tn_cache_read_ref(&task->cache, revision, commit);
+    memcpy(commit, revision, strlen(revision) + 1);
+    return true;
+}
+
+bool tn_hub_cache_suffices(const struct hub_task *task)
+{
+    bool pinned = tn_is_commit(task->repository.revision) && task->policy != TENON_CACHE_FRESH;
+
+    return pinned || task->policy == TENON_CACHE_FIRST || tn_hub_is_offline(task->hub, task->policy);
+}
+
+bool tn_hub_cache_may_stand_in(const struct hub_task *task, const struct failure *failure)
+{
+    const char *code = failure->code != NULL ? failure->code : "";
+    bool last_word = failure->status == TENON_ERROR_MEMORY || failure->status == TENON_ERROR_CANCELLED ||
+                     failure->status == TENON_ERROR_ARGUMENT || strcmp(code, "RevisionNotFound") == 0 || strcmp(code, "EntryNotFound") == 0;
+
+    return !last_word && task->policy != TENON_CACHE_FRESH;
+}
+
 tenon_status tn_hub_check_path(struct tenon_context *context, const char *path)
 {
     const char *reason = "there is none";

@@ -21,6 +21,13 @@ tenon_status tn_hub_task_new(tenon_hub *hub, const struct operation *operation, 
 /* Gives back what tn_hub_task_new filled in; for the operations' clear. */
 void tn_hub_task_clear(struct hub_task *task);
 
+/* The commit that the task's revision stands for as far as the cache knows; false when it does not. commit has room for 41. */
+bool tn_hub_cached_commit(const struct hub_task *task, char *commit);
+/* May what the cache has of the revision be the answer without a request? */
+bool tn_hub_cache_suffices(const struct hub_task *task);
+/* May it stand in for the hub after a request that failed so? */
+bool tn_hub_cache_may_stand_in(const struct hub_task *task, const struct failure *failure);
+
 /* Fails unless path may be a file of a repository. */
 tenon_status tn_hub_check_path(struct tenon_context *context, const char *path);
 

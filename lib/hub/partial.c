@@ -188,7 +188,7 @@ bool tn_journal_read(const char *path, const struct memory *memory, struct journ
     return found;
 }
 
-/* One slot, padded with line feeds so that it always has the same size. */
+/* One slot, padded with zeros so that it always has the same size. */
 static tenon_status make_slot(const struct partial *partial, bool owned, struct text *slot, struct failure *failure)
 {
     struct process self = tn_process_self();
@@ -219,16 +219,26 @@ static void journal_path(const struct partial *partial, int64_t generation, stru
     tn_text_format(out, "%s.j%" PRId64 ".tenon.incomplete", tn_text(&partial->base), generation);
 }
 
-int64_t tn_journal_generation(const char *base, const char *name)
+/* N of a name that begins as the Nth journal of base does, and what is behind that; 0 for any other. */
+static int64_t generation_of(const char *base, const char *name, const char **rest)
 {
     size_t length = strlen(base);
+    bool begins = strncmp(name, base, length) == 0 && strncmp(name + length, ".j", 2) == 0 && name[length + 2] >= '1' && name[length + 2] <= '9';
     long long generation = 0;
     int end = 0;
 
-    if (strncmp(name, base, length) != 0 || sscanf(name + length, ".j%9lld.tenon.incomplete%n", &generation, &end) != 1 ||
-        end == 0 || name[length + (size_t)end] != '\0')
+    if (!begins || sscanf(name + length, ".j%9lld.tenon.incomplete%n", &generation, &end) != 1 || end == 0)
         generation = 0;
+    *rest = generation > 0 ? name + length + end : "";
     return generation;
+}
+
+int64_t tn_journal_generation(const char *base, const char *name)
+{
+    const char *rest;
+    int64_t generation = generation_of(base, name, &rest);
+
+    return *rest == '\0' ? generation : 0;
 }
 
 static tenon_status write_slot(struct partial *partial, bool owned, struct failure *failure)
@@ -255,7 +265,6 @@ void tn_partial_init(struct partial *partial, struct tenon_context *context)
     partial->journal = -1;
     tn_text_init(&partial->base, &context->memory, PATH_MAX);
     tn_text_init(&partial->data_path, &context->memory, PATH_MAX);
-    tn_text_init(&partial->foreign_path, &context->memory, PATH_MAX);
 }
 
 static void forget(struct partial *partial)
@@ -264,7 +273,6 @@ static void forget(struct partial *partial)
     tn_file_close(&partial->journal);
     tn_text_clear(&partial->base);
     tn_text_clear(&partial->data_path);
-    tn_text_clear(&partial->foreign_path);
 }
 
 /* Adds the path of a file beside the base. */
@@ -297,22 +305,43 @@ static void remove_quietly(const struct partial *partial, const struct text *pat
     tn_failure_clear(&ignored);
 }
 
-static void remove_journal(const struct partial *partial, int64_t generation)
+static void remove_beside(const struct partial *partial, const char *name)
 {
     struct text path;
 
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
-    journal_path(partial, generation, &path);
+    beside(partial, name, &path);
     remove_quietly(partial, &path);
     tn_text_clear(&path);
 }
 
-/* The newest generation that has a journal, 0 for none. With below, removes those that are older than it. */
-static tenon_status newest_journal(const struct partial *partial, int64_t below, int64_t *newest, struct failure *failure)
+static void remove_journal(const struct partial *partial)
 {
-    struct text folder;
+    struct text path;
+
+    tn_text_init(&path, &partial->context->memory, PATH_MAX);
+    journal_path(partial, partial->generation, &path);
+    remove_quietly(partial, &path);
+    tn_text_clear(&path);
+}
+
+/* Anything of ours that belongs to the base. */
+static bool is_ours(const char *base, const char *name)
+{
+    size_t length = strlen(base);
+
+    return strncmp(name, base, length) == 0 && name[length] == '.' && strstr(name + length, ".tenon.incomplete") != NULL;
+}
+
+/*
+ * Looks at everything that belongs to the base. *newest is the last generation that has a journal, 0 for none. Removes
+ * journals older than `below`, with those that were being made for it or before; and with all, whatever else there is.
+ */
+static tenon_status look_around(const struct partial *partial, int64_t below, bool all, int64_t *newest, struct failure *failure)
+{
+    const char *base = tn_path_name(tn_text(&partial->base)), *name, *rest;
     struct folder stream = { NULL };
-    const char *name;
+    struct text folder;
     tenon_status status;
 
     *newest = 0;
@@ -320,11 +349,11 @@ static tenon_status newest_journal(const struct partial *partial, int64_t below,
     beside(partial, ".", &folder);
     status = folder.failed ? tn_fail_memory(failure) : tn_folder_open(&stream, tn_text(&folder), failure);
     while (status == TENON_OK && (name = tn_folder_next(&stream)) != NULL) {
-        int64_t generation = tn_journal_generation(tn_path_name(tn_text(&partial->base)), name);
+        int64_t generation = generation_of(base, name, &rest);
 
-        if (generation > 0 && generation < below)
-            remove_journal(partial, generation);
-        else if (generation > *newest)
+        if (all ? is_ours(base, name) : generation > 0 && (*rest == '\0' ? generation < below : generation <= below))
+            remove_beside(partial, name);
+        else if (*rest == '\0' && generation > *newest)
             *newest = generation;
     }
     tn_folder_close(&stream);
@@ -344,8 +373,25 @@ static bool owner_is_here(const struct partial *partial, const struct journal *j
     return here;
 }
 
-/* Does the owner that a journal names still live, as far as can be told? */
-static bool owner_lives(const struct partial *partial, const struct journal *journal, const struct file_facts *facts)
+/* Does somebody hold the journal's lock? That it is free says nothing where locks lie. */
+static bool is_locked(const struct partial *partial, const char *path)
+{
+    struct lock lock = { -1 };
+    struct failure ignored;
+    bool locked;
+
+    tn_failure_init(&ignored, &partial->context->memory, NULL);
+    locked = tn_lock_try(&lock, path, &ignored) == TENON_AGAIN;
+    tn_lock_release(&lock);
+    tn_failure_clear(&ignored);
+    return locked;
+}
+
+/*
+ * Does the owner that a journal names still live, as far as can be told? Here the process list says so, and not the lock:
+ * a child that its owner had forked may hold that on.
+ */
+static bool owner_lives(const struct partial *partial, const struct journal *journal, const char *path, const struct file_facts *facts)
 {
     struct process owner = { journal->owner, journal->owner_start };
     bool lives = false;
@@ -353,14 +399,13 @@ static bool owner_lives(const struct partial *partial, const struct journal *jou
     if (journal->owner != 0 && owner_is_here(partial, journal))
         lives = tn_process_alive(&owner);
     else if (journal->owner != 0)
-        lives = tn_wall(partial->context) - facts->modified_ms < SILENT_MS;
+        lives = tn_wall(partial->context) - facts->modified_ms < SILENT_MS || is_locked(partial, path);
     return lives;
 }
 
 /* Looks at the newest journal: TENON_AGAIN when its owner lives; else old says what it left (no name: nothing). */
-static tenon_status meet_owner(const struct partial *partial, int64_t generation, struct journal *old, struct failure *failure)
+static tenon_status meet_owner(struct partial *partial, int64_t generation, struct journal *old, struct failure *failure)
 {
-    struct lock lock = { -1 };
     struct file_facts facts = { 0 };
     struct text path;
     tenon_status status;
@@ -372,57 +417,44 @@ static tenon_status meet_owner(const struct partial *partial, int64_t generation
         status = tn_fail(failure, TENON_ERROR_IO, "%s is in the way: it is no regular file", tn_text(&path));
     else if (status == TENON_OK && !facts.exists)
         status = TENON_AGAIN;
-    if (status == TENON_OK)
-        status = tn_lock_try(&lock, tn_text(&path), failure);
-    if (status == TENON_OK) {
-        if (!read_slots(lock.fd, tn_text(&path), &partial->context->memory, old))
-            memset(old, 0, sizeof *old);
-        else if (owner_lives(partial, old, &facts))
-            status = TENON_AGAIN;
+    else if (status == TENON_OK && !tn_journal_read(tn_text(&path), path.memory, old))
+        memset(old, 0, sizeof *old);
+    else if (status == TENON_OK && owner_lives(partial, old, tn_text(&path), &facts)) {
+        partial->seen_bytes = tn_ranges_sum(&old->durable);
+        status = TENON_AGAIN;
     }
-    tn_lock_release(&lock);
     tn_text_clear(&path);
     return status;
 }
 
-/* Are the bytes there that the journal says are durable? */
-static bool data_is_whole(const struct partial *partial, const struct journal *old, struct text *path)
-{
-    struct file_facts facts = { 0 };
-    struct failure ignored;
-    bool whole;
-
-    beside(partial, old->data, path);
-    tn_failure_init(&ignored, &partial->context->memory, NULL);
-    whole = !path->failed && tn_file_look_at_link(tn_text(path), &facts, &ignored) == TENON_OK && facts.regular &&
-            facts.bytes >= old->durable.at[old->durable.count - 1].end;
-    tn_failure_clear(&ignored);
-    return whole;
-}
-
-/* Takes over what a dead owner left: its data file, or a copy of it where the owner was elsewhere. */
+/*
+ * Takes over the data file of a dead owner, also where nothing in it counts: it would stay for ever. An owner elsewhere may
+ * only be silent, so its data is copied.
+ */
 static tenon_status inherit(struct partial *partial, const struct journal *old, struct failure *failure)
 {
+    const struct ranges *durable = &old->durable;
+    struct file_facts facts = { 0 };
     struct text path;
-    tenon_status status = TENON_OK;
+    bool counts;
+    tenon_status status;
 
     if (old->data[0] == '\0')
         return TENON_OK;
     partial->sequence = old->sequence;
-    if (old->size != partial->size || old->durable.count == 0)
-        return TENON_OK;
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
-    if (data_is_whole(partial, old, &path)) {
-        struct text *target = owner_is_here(partial, old) ? &partial->data_path : &partial->foreign_path;
-
-        if (target == &partial->foreign_path)
-            status = tn_file_copy(tn_text(&path), tn_text(&partial->data_path), failure);
-        tn_text_reset(target);
-        tn_text_add(target, tn_text(&path));
-        partial->durable = old->durable;
-    }
+    beside(partial, old->data, &path);
+    status = path.failed ? tn_fail_memory(failure) : tn_file_look_at_link(tn_text(&path), &facts, failure);
+    counts = facts.regular && old->size == partial->size && durable->count > 0 && facts.bytes >= durable->at[durable->count - 1].end;
+    if (status == TENON_OK && facts.regular && owner_is_here(partial, old)) {
+        tn_text_reset(&partial->data_path);
+        tn_text_add(&partial->data_path, tn_text(&path));
+    } else if (status == TENON_OK && counts)
+        status = tn_file_copy(tn_text(&path), tn_text(&partial->data_path), failure);
+    if (status == TENON_OK && counts)
+        partial->durable = *durable;
     tn_text_clear(&path);
-    return status;
+    return status == TENON_ERROR_NOT_FOUND ? TENON_AGAIN : status;
 }
 
 /*
@@ -440,14 +472,14 @@ static tenon_status make_journal(struct partial *partial, struct failure *failur
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
     journal_path(partial, partial->generation, &path);
     tn_random_hex(partial->context, chance, 8);
-    tn_text_format(&name, "%s.%s.tmp.incomplete", tn_text(&path), chance);
+    tn_text_format(&name, "%s.%s.incomplete", tn_text(&path), chance);
     status = name.failed || path.failed ? tn_fail_memory(failure) : tn_lock_try(&lock, tn_text(&name), failure);
     partial->journal = lock.fd;
     if (status == TENON_OK)
         status = write_slot(partial, true, failure);
     if (status == TENON_OK)
         status = tn_file_link(tn_text(&name), tn_text(&path), failure);
-    if (status == TENON_ERROR_CONFLICT)
+    if (status == TENON_ERROR_CONFLICT || status == TENON_ERROR_NOT_FOUND)
         status = TENON_AGAIN;
     if (lock.fd >= 0)
         remove_quietly(partial, &name);
@@ -458,30 +490,40 @@ static tenon_status make_journal(struct partial *partial, struct failure *failur
     return status;
 }
 
-/* With the journal ours: opens the data, and lets the older journals go. */
-static tenon_status settle(struct partial *partial, struct failure *failure)
+/* The data that counts is opened as it is, other data without what was in it. */
+static tenon_status open_data(struct partial *partial, struct failure *failure)
 {
-    int64_t newest;
-    tenon_status status = newest_journal(partial, partial->generation, &newest, failure);
+    tenon_status status = TENON_OK;
 
-    if (status == TENON_OK && newest > partial->generation) {
-        /* A later owner came by while we were slow: it may work on the same data. */
-        remove_journal(partial, partial->generation);
-        return TENON_AGAIN;
-    }
-    if (status == TENON_OK && partial->durable.count > 0) {
+    if (partial->durable.count > 0) {
         partial->data = tn_file_open(tn_text(&partial->data_path), FILE_READ_WRITE, failure);
         if (partial->data < 0) {
-            tn_failure_clear(failure);
             name_data(partial);
             partial->durable.count = 0;
+            status = write_slot(partial, true, failure);
         }
     }
     if (status == TENON_OK && partial->data < 0) {
         partial->data = tn_file_open(tn_text(&partial->data_path), FILE_WRITE, failure);
-        status = partial->data >= 0 ? write_slot(partial, true, failure) : failure->status;
+        status = partial->data >= 0 ? tn_file_set_size(partial->data, 0, tn_text(&partial->data_path), failure) : failure->status;
     }
+    if (status == TENON_OK)
+        tn_failure_clear(failure);
     return status;
+}
+
+/* With the journal ours: lets the older ones go, and opens the data. */
+static tenon_status settle(struct partial *partial, struct failure *failure)
+{
+    int64_t newest;
+    tenon_status status = look_around(partial, partial->generation, false, &newest, failure);
+
+    if (status == TENON_OK && newest > partial->generation) {
+        /* A later owner came by while we were slow: it may work on the same data. */
+        remove_journal(partial);
+        status = TENON_AGAIN;
+    }
+    return status == TENON_OK ? open_data(partial, failure) : status;
 }
 
 tenon_status tn_partial_claim(struct partial *partial, const char *base, int64_t size, struct failure *failure)
@@ -492,14 +534,14 @@ tenon_status tn_partial_claim(struct partial *partial, const char *base, int64_t
 
     tn_text_reset(&partial->base);
     tn_text_add(&partial->base, base);
-    tn_text_reset(&partial->foreign_path);
     partial->size = size;
+    partial->seen_bytes = -1;
     partial->sequence = 0;
     partial->durable.count = 0;
     name_data(partial);
     if (partial->base.failed || partial->data_path.failed)
         return tn_fail_memory(failure);
-    status = newest_journal(partial, 0, &newest, failure);
+    status = look_around(partial, 0, false, &newest, failure);
     if (status == TENON_OK && newest > 0)
         status = meet_owner(partial, newest, &old, failure);
     if (status == TENON_OK)
@@ -509,11 +551,12 @@ tenon_status tn_partial_claim(struct partial *partial, const char *base, int64_t
         status = make_journal(partial, failure);
     if (status == TENON_OK)
         status = settle(partial, failure);
-    if (status != TENON_OK) {
-        if (partial->journal >= 0 && status != TENON_AGAIN)
-            tn_partial_release(partial);
+    if (status != TENON_OK && status != TENON_AGAIN && partial->journal >= 0)
+        tn_partial_release(partial);
+    else if (status != TENON_OK && strcmp(tn_path_name(tn_text(&partial->data_path)), old.data) != 0)
+        remove_quietly(partial, &partial->data_path);
+    if (status != TENON_OK)
         forget(partial);
-    }
     return status;
 }
 
@@ -551,6 +594,17 @@ tenon_status tn_partial_restart(struct partial *partial, struct failure *failure
     return status;
 }
 
+/* Whatever anybody left of it. */
+static void clear_away(const struct partial *partial)
+{
+    struct failure ignored;
+    int64_t newest;
+
+    tn_failure_init(&ignored, &partial->context->memory, NULL);
+    look_around(partial, 0, true, &newest, &ignored);
+    tn_failure_clear(&ignored);
+}
+
 tenon_status tn_partial_finish(struct partial *partial, const char *path, struct failure *failure)
 {
     tenon_status status = tn_file_sync(partial->data, tn_text(&partial->data_path), failure);
@@ -558,11 +612,19 @@ tenon_status tn_partial_finish(struct partial *partial, const char *path, struct
     if (status == TENON_OK)
         status = tn_file_rename(tn_text(&partial->data_path), path, failure);
     if (status == TENON_OK) {
-        remove_quietly(partial, &partial->foreign_path);
-        remove_journal(partial, partial->generation);
+        clear_away(partial);
         forget(partial);
     }
     return status;
+}
+
+void tn_partial_clear_away(struct partial *partial, const char *base)
+{
+    tn_text_reset(&partial->base);
+    tn_text_add(&partial->base, base);
+    if (!partial->base.failed)
+        clear_away(partial);
+    forget(partial);
 }
 
 void tn_partial_release(struct partial *partial)
@@ -578,7 +640,7 @@ void tn_partial_release(struct partial *partial)
         else {
             /* Nothing that anybody could go on from. */
             remove_quietly(partial, &partial->data_path);
-            remove_journal(partial, partial->generation);
+            remove_journal(partial);
         }
     }
     tn_failure_clear(&ignored);

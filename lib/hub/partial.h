@@ -8,8 +8,9 @@
  * A journal is made whole under another name and gets its own by link(), so that of several who want to be the Nth owner
  * one wins, whatever locks say; its flock is held while its owner works. The next owner inherits from one that has died
  * (its process, by id and start time, in this boot and namespace) by naming the same data; only then the older journal
- * goes, so that a kill in between loses nothing. An owner elsewhere (another machine, container or boot) that shows no
- * sign of life for a while is not trusted to be dead: its bytes are copied.
+ * goes, so that a kill in between loses nothing. An owner elsewhere (another machine, container or boot) that holds no lock
+ * and shows no sign of life for a while is not trusted to be dead: its bytes are copied. When the content has its name,
+ * everything that is left of it goes.
  */
 #ifndef TN_PARTIAL_H
 #define TN_PARTIAL_H
@@ -32,11 +33,6 @@ bool tn_ranges_add(struct ranges *ranges, int64_t first, int64_t end);
 int64_t tn_ranges_sum(const struct ranges *ranges);
 /* The end of the range that holds at, or at itself when none does. */
 int64_t tn_ranges_reach(const struct ranges *ranges, int64_t at);
-/* The first byte at or after at that no range holds. */
-static inline int64_t tn_ranges_gap(const struct ranges *ranges, int64_t at)
-{
-    return tn_ranges_reach(ranges, at);
-}
 /* The first byte at or after at that some range holds; limit when there is none. */
 int64_t tn_ranges_next(const struct ranges *ranges, int64_t at, int64_t limit);
 
@@ -44,12 +40,12 @@ struct partial {
     struct tenon_context *context;
     struct text base;
     struct text data_path;
-    struct text foreign_path; /* data that was copied from; goes when the download is complete */
     int64_t generation;
     int data;       /* -1 when it is not claimed */
     int journal;
     int64_t size;
     int64_t sequence;
+    int64_t seen_bytes; /* durable bytes of the living owner that a claim met; -1: it met none */
     struct ranges durable;
 };
 
@@ -65,12 +61,14 @@ tenon_status tn_partial_note(struct partial *partial, const struct ranges *writt
 void tn_partial_heartbeat(struct partial *partial);
 /* Nothing that was written counts any more. */
 tenon_status tn_partial_restart(struct partial *partial, struct failure *failure);
-/* Durable, and renamed to path at one moment; the journal goes. */
+/* Durable, and renamed to path at one moment; everything else goes. */
 tenon_status tn_partial_finish(struct partial *partial, const char *path, struct failure *failure);
 /* Gives it up: what is durable stays for the next owner. Safe at any moment, also twice. */
 void tn_partial_release(struct partial *partial);
 /* Gives it up and leaves nothing behind. */
 void tn_partial_discard(struct partial *partial);
+/* The content of base has its name: removes what killed processes left of it. For one that is not claimed. */
+void tn_partial_clear_away(struct partial *partial, const char *base);
 
 /* What a journal says; for fuzzing and for listing. False when the text is none. */
 struct journal {

@@ -2,8 +2,11 @@
  * tenon_hub_publish: a folder as a new commit of a file: hub.
  *
  * Contents go into .tenon/blobs under their hash, the list of them into .tenon/commits, and then the branch is moved: that
- * rename is the moment at which the commit exists. The plain files are brought in line afterwards; a crash in between is
- * mended by the next publication.
+ * rename is the moment at which the commit exists. Plain files that had no history become its first commit. A branch that
+ * is new begins at main. The plain files are brought in line afterwards; .tenon/view says with which commit, so that the
+ * next publication mends what a crash left behind.
+ *
+ * Whatever has not got its name yet lies in .tenon/blobs, where the next publication finds it and removes it.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -13,6 +16,7 @@
 #include "folder.h"
 #include "hash.h"
 #include "json.h"
+#include "local.h"
 #include "operation.h"
 #include "path.h"
 #include "pattern.h"
@@ -34,8 +38,12 @@ struct publish {
     int64_t deadline_ms;
     struct tree old;          /* files of the parent */
     struct tree files;        /* files of the folder; their ids come as they are stored */
+    struct tree shown;        /* files of the commit that the plain files are brought in line with */
     char old_commit[41];      /* "" for none */
     char commit[41];
+    char view[41];            /* what the plain files show; "" where nobody can tell */
+    bool plain;               /* the parent has no history yet */
+    bool new_branch;
     size_t index;
     struct text source;
     struct text incoming;     /* a blob before it has its name */
@@ -44,32 +52,64 @@ struct publish {
     int input, output;
 };
 
-/* ---- storing content ---- */
+/* ---- paths ---- */
 
-static void blob_path(const struct publish *publish, const char *name, struct text *out)
+/* Resets out to a path below .tenon. */
+static tenon_status history_path(struct publish *publish, const char *folder, const char *name, const char *ending, struct text *out)
 {
-    tn_text_format(out, "%s/blobs/%s", tn_text(&publish->history), name);
+    tn_text_reset(out);
+    tn_text_format(out, "%s/%s%s%s", tn_text(&publish->history), folder, name, ending);
+    return out->failed ? tn_fail_memory(&publish->base.task.failure) : TENON_OK;
 }
+
+/* A name that nobody else has, for what gets its own by a rename. */
+static tenon_status scratch_path(struct publish *publish, struct text *out)
+{
+    char chance[17];
+
+    tn_random_hex(publish->base.task.handle.context, chance, 16);
+    return history_path(publish, "blobs/", chance, ".tenon.incomplete", out);
+}
+
+/* A small file of the history, at one moment and durable. */
+static tenon_status put(struct publish *publish, const char *folder, const char *name, const char *ending, const char *text)
+{
+    struct failure *failure = &publish->base.task.failure;
+    struct text path, scratch;
+    tenon_status status;
+
+    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
+    tn_text_init(&scratch, path.memory, PATH_MAX);
+    status = scratch_path(publish, &scratch);
+    if (status == TENON_OK)
+        status = history_path(publish, folder, name, ending, &path);
+    if (status == TENON_OK)
+        status = tn_folder_make_above(tn_text(&path), failure);
+    if (status == TENON_OK)
+        status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), text, strlen(text), 0, true, failure);
+    tn_text_clear(&scratch);
+    tn_text_clear(&path);
+    return status;
+}
+
+/* ---- storing content ---- */
 
 static tenon_status open_blob(struct publish *publish, const char *folder, const char *path)
 {
-    struct tenon_task *task = &publish->base.task;
-    char chance[17];
-    tenon_status status;
+    struct failure *failure = &publish->base.task.failure;
+    tenon_status status = scratch_path(publish, &publish->incoming);
 
-    tn_random_hex(task->handle.context, chance, 16);
     tn_text_reset(&publish->source);
     tn_text_format(&publish->source, "%s/%s", folder, path);
-    tn_text_reset(&publish->incoming);
-    blob_path(publish, chance, &publish->incoming);
-    tn_text_add(&publish->incoming, ".tenon.incomplete");
-    if (publish->source.failed || publish->incoming.failed)
-        return tn_fail_memory(&task->failure);
-    publish->input = tn_file_open(tn_text(&publish->source), FILE_READ, &task->failure);
-    publish->output = publish->input >= 0 ? tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, &task->failure) : -1;
-    status = publish->output >= 0 ? tn_hash_start(&publish->hash, HASH_SHA256, 0, &task->failure) : task->failure.status;
     publish->hashed = 0;
-    return status;
+    if (status == TENON_OK && publish->source.failed)
+        status = tn_fail_memory(failure);
+    if (status != TENON_OK)
+        return status;
+    publish->input = tn_file_open(tn_text(&publish->source), FILE_READ, failure);
+    if (publish->input >= 0)
+        publish->output = tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, failure);
+    return publish->output >= 0 ? tn_hash_start(&publish->hash, HASH_SHA256, 0, failure) : failure->status;
 }
 
 /* TENON_AGAIN while there is more. */
@@ -97,23 +137,26 @@ static tenon_status copy_slice(struct publish *publish)
 /* The file now has an id; its content its name, unless it is there already. */
 static tenon_status close_blob(struct publish *publish, struct tree *tree, struct tree_file *file)
 {
-    struct tenon_task *task = &publish->base.task;
+    struct failure *failure = &publish->base.task.failure;
     char hex[TN_HEX_MOST + 1];
     struct text blob;
-    tenon_status status = tn_hash_end(&publish->hash, hex, &task->failure);
+    tenon_status status = tn_hash_end(&publish->hash, hex, failure);
 
-    tn_text_init(&blob, &task->handle.context->memory, PATH_MAX);
-    blob_path(publish, hex, &blob);
+    tn_text_init(&blob, &publish->base.task.handle.context->memory, PATH_MAX);
+    if (status == TENON_OK)
+        status = history_path(publish, "blobs/", hex, "", &blob);
     file->bytes = publish->hashed;
-    file->etag = tn_arena_copy(&tree->arena, hex);
-    if (status == TENON_OK && (blob.failed || file->etag == NULL))
-        status = tn_fail_memory(&task->failure);
+    file->etag = status == TENON_OK ? tn_arena_copy(&tree->arena, hex) : "";
+    if (file->etag == NULL) {
+        file->etag = "";
+        status = tn_fail_memory(failure);
+    }
     if (status == TENON_OK && tn_file_exists(tn_text(&blob)))
-        status = tn_file_remove(tn_text(&publish->incoming), &task->failure);
+        status = tn_file_remove(tn_text(&publish->incoming), failure);
     else if (status == TENON_OK) {
-        status = tn_file_sync(publish->output, tn_text(&publish->incoming), &task->failure);
+        status = tn_file_sync(publish->output, tn_text(&publish->incoming), failure);
         if (status == TENON_OK)
-            status = tn_file_rename(tn_text(&publish->incoming), tn_text(&blob), &task->failure);
+            status = tn_file_rename(tn_text(&publish->incoming), tn_text(&blob), failure);
     }
     tn_file_close(&publish->input);
     tn_file_close(&publish->output);
@@ -123,21 +166,28 @@ static tenon_status close_blob(struct publish *publish, struct tree *tree, struc
     return status;
 }
 
+/* The next file of a tree whose content is not stored yet; NULL when there is none. */
+static struct tree_file *next_unstored(struct publish *publish, struct tree *tree)
+{
+    while (publish->index < tree->count && *tree->files[publish->index].etag != '\0')
+        publish->index++;
+    return publish->index < tree->count ? &tree->files[publish->index] : NULL;
+}
+
 /* ---- before ---- */
 
-/* refs/heads says that there is a history: it comes last, with the first branch. */
+/* Without the folder of the branches: a branch is what makes a history. */
 static tenon_status make_history(struct publish *publish)
 {
     static const char *const folders[] = { "blobs", "commits" };
-    struct tenon_task *task = &publish->base.task;
     struct text path;
     tenon_status status = TENON_OK;
 
-    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
+    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && status == TENON_OK; i++) {
-        tn_text_reset(&path);
-        tn_text_format(&path, "%s/%s", tn_text(&publish->history), folders[i]);
-        status = path.failed ? tn_fail_memory(&task->failure) : tn_folder_make(tn_text(&path), 0777, &task->failure);
+        status = history_path(publish, folders[i], "", "", &path);
+        if (status == TENON_OK)
+            status = tn_folder_make(tn_text(&path), 0777, &publish->base.task.failure);
     }
     tn_text_clear(&path);
     return status;
@@ -160,25 +210,75 @@ static tenon_status take_lock(struct publish *publish)
     return status;
 }
 
-/* What the branch stands at; a repository that does not exist yet, or not this branch, stands at nothing. */
-static tenon_status open_parent(struct publish *publish)
+/* Under the lock: what publications that were killed have left. */
+static tenon_status sweep(struct publish *publish)
+{
+    struct failure *failure = &publish->base.task.failure;
+    struct text path;
+    struct names names;
+    tenon_status status;
+
+    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
+    tn_names_init(&names, path.memory);
+    status = history_path(publish, "blobs", "", "", &path);
+    if (status == TENON_OK)
+        status = tn_names_add_folder(&names, tn_text(&path), failure);
+    for (size_t i = 0; i < names.count && status == TENON_OK; i++)
+        if (tn_ends_with(names.at[i], ".tenon.incomplete")) {
+            status = history_path(publish, "blobs/", names.at[i], "", &path);
+            if (status == TENON_OK)
+                status = tn_file_remove(tn_text(&path), failure);
+        }
+    tn_names_clear(&names);
+    tn_text_clear(&path);
+    return status;
+}
+
+/* The files that a branch stands for; a repository or a branch that does not exist yet stands for none. */
+static tenon_status open_branch(struct publish *publish, const char *branch)
 {
     struct tenon_task *task = &publish->base.task;
     struct repository named = publish->base.repository;
     tenon_status status;
 
-    named.revision = (char *)(uintptr_t)publish->branch;
+    named.revision = (char *)(uintptr_t)branch;
     status = tn_folder_open_revision(publish->base.hub, &named, publish->old_commit, &publish->old, &task->failure);
     if (status == TENON_ERROR_NOT_FOUND) {
         tn_failure_clear(&task->failure);
+        tn_tree_clear(&publish->old);
         publish->old_commit[0] = '\0';
         status = TENON_OK;
     }
-    if (status == TENON_OK && publish->parent != NULL && strcmp(publish->parent, publish->old_commit) != 0) {
-        status = tn_fail(&task->failure, TENON_ERROR_CONFLICT, "%s: %s stands at %s, not at %s", publish->base.repository.id, publish->branch,
-                         publish->old_commit[0] != '\0' ? publish->old_commit : "nothing", publish->parent);
-        tn_hint(&task->failure, "Somebody published meanwhile: look at what is there, and publish again.");
-    }
+    return status;
+}
+
+static tenon_status check_parent(struct publish *publish)
+{
+    const char *stands = publish->new_branch ? "" : publish->old_commit;
+
+    if (publish->parent == NULL || strcmp(publish->parent, stands) == 0)
+        return TENON_OK;
+    tn_fail(&publish->base.task.failure, TENON_ERROR_CONFLICT, "%s: %s stands at %s, not at %s", publish->base.repository.id, publish->branch,
+            *stands != '\0' ? stands : "nothing", publish->parent);
+    return tn_hint(&publish->base.task.failure, "Somebody published meanwhile: look at what is there, and publish again.");
+}
+
+/* What the new commit is to be based on. */
+static tenon_status open_parent(struct publish *publish)
+{
+    struct failure *failure = &publish->base.task.failure;
+    struct names branches;
+    tenon_status status;
+
+    tn_names_init(&branches, &publish->base.task.handle.context->memory);
+    status = tn_folder_branches(publish->base.hub, &publish->base.repository, &branches, failure);
+    publish->plain = branches.count == 0;
+    publish->new_branch = publish->plain ? strcmp(publish->branch, "main") != 0 : !tn_names_have(&branches, publish->branch);
+    if (status == TENON_OK)
+        status = open_branch(publish, publish->new_branch ? "main" : publish->branch);
+    if (status == TENON_OK)
+        status = check_parent(publish);
+    tn_names_clear(&branches);
     return status;
 }
 
@@ -206,28 +306,78 @@ static tenon_status choose_files(struct publish *publish)
 
 /* ---- the commit ---- */
 
-/* The parent's files with those of the folder over them. */
-static json_t *merged_files(const struct publish *publish)
+static bool add_files(json_t *files, const struct tree *tree)
 {
-    json_t *files = json_object();
-    bool good = files != NULL;
+    bool good = true;
 
-    for (size_t i = 0; i < publish->old.count && good; i++)
-        good = json_object_set_new(files, publish->old.files[i].path, json_pack("{s:I, s:s}", "size", (json_int_t)publish->old.files[i].bytes,
-                                                                               "sha256", publish->old.files[i].etag)) == 0;
-    for (size_t i = 0; i < publish->files.count && good; i++)
-        good = json_object_set_new(files, publish->files.files[i].path, json_pack("{s:I, s:s}", "size", (json_int_t)publish->files.files[i].bytes,
-                                                                                  "sha256", publish->files.files[i].etag)) == 0;
-    if (!good) {
-        json_decref(files);
-        files = NULL;
-    }
-    return files;
+    for (size_t i = 0; i < tree->count && good; i++)
+        good = json_object_set_new(files, tree->files[i].path, json_pack("{s:I, s:s}", "size", (json_int_t)tree->files[i].bytes, "sha256",
+                                                                        tree->files[i].etag)) == 0;
+    return good;
 }
 
-static bool nothing_changed(const struct publish *publish, bool had_history)
+/* Writes the list of the parent's files with those of the folder (NULL: none) over them; its hash is the commit's id. */
+static tenon_status write_commit(struct publish *publish, const struct tree *over, const char *parent, const char *message, char *commit)
 {
-    bool same = had_history && publish->old_commit[0] != '\0';
+    struct tenon_task *task = &publish->base.task;
+    const struct memory *memory = &task->handle.context->memory;
+    json_t *files = json_object();
+    bool good = files != NULL && add_files(files, &publish->old) && (over == NULL || add_files(files, over));
+    json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:o}", "format", 1, "parent", parent, "message", message, "created_ms",
+                             (json_int_t)tn_wall(task->handle.context), "files", files);
+    char *text = good && json != NULL ? tn_json_write(memory, json) : NULL;
+    char hex[TN_HEX_MOST + 1];
+    tenon_status status = text != NULL ? tn_hash_bytes(HASH_SHA1, text, strlen(text), hex, &task->failure) : tn_fail_memory(&task->failure);
+
+    if (status == TENON_OK)
+        status = put(publish, "commits/", hex, ".json", text);
+    if (status == TENON_OK)
+        memcpy(commit, hex, 41);
+    tn_release(memory, text);
+    json_decref(json);
+    return status;
+}
+
+static tenon_status sync_folder(struct publish *publish, const char *name)
+{
+    struct text path;
+    tenon_status status;
+
+    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
+    status = history_path(publish, name, "", "", &path);
+    if (status == TENON_OK)
+        status = tn_folder_sync(tn_text(&path), &publish->base.task.failure);
+    tn_text_clear(&path);
+    return status;
+}
+
+/* The moment at which the commit exists. */
+static tenon_status move_branch(struct publish *publish, const char *branch, const char *commit)
+{
+    tenon_status status = sync_folder(publish, "blobs");
+
+    if (status == TENON_OK)
+        status = sync_folder(publish, "commits");
+    if (status == TENON_OK)
+        status = put(publish, "refs/heads/", branch, "", commit);
+    return status == TENON_OK ? sync_folder(publish, "refs/heads") : status;
+}
+
+/* Plain files that had no history become its first commit, on main. */
+static tenon_status adopt(struct publish *publish)
+{
+    tenon_status status = write_commit(publish, NULL, "", "Files that were here before", publish->old_commit);
+
+    if (status == TENON_OK)
+        status = move_branch(publish, "main", publish->old_commit);
+    if (status == TENON_OK)
+        status = put(publish, "view", "", "", publish->old_commit);
+    return status;
+}
+
+static bool nothing_changed(const struct publish *publish)
+{
+    bool same = publish->old_commit[0] != '\0';
 
     for (size_t i = 0; i < publish->files.count && same; i++) {
         const struct tree_file *old = tn_tree_find(&publish->old, publish->files.files[i].path);
@@ -237,116 +387,110 @@ static bool nothing_changed(const struct publish *publish, bool had_history)
     return same;
 }
 
-/* Writes the list; its hash is the commit's id. */
-static tenon_status write_commit(struct publish *publish)
+/* With all content stored. */
+static tenon_status commit(struct publish *publish)
 {
-    struct tenon_task *task = &publish->base.task;
-    const struct memory *memory = &task->handle.context->memory;
-    json_t *files = merged_files(publish);
-    json_t *json = files != NULL ? json_pack("{s:i, s:s, s:s, s:I, s:o}", "format", 1, "parent", publish->old_commit, "message", publish->message,
-                                             "created_ms", (json_int_t)tn_wall(task->handle.context), "files", files)
-                                 : NULL;
-    char *text = json != NULL ? tn_json_write(memory, json) : NULL;
-    char hex[TN_HEX_MOST + 1];
-    struct text path;
-    tenon_status status = text != NULL ? tn_hash_bytes(HASH_SHA1, text, strlen(text), hex, &task->failure) : tn_fail_memory(&task->failure);
+    tenon_status status = publish->plain && publish->old.count > 0 ? adopt(publish) : TENON_OK;
+    bool same = status == TENON_OK && nothing_changed(publish);
 
-    tn_text_init(&path, memory, PATH_MAX);
-    if (status == TENON_OK) {
-        memcpy(publish->commit, hex, sizeof publish->commit);
-        tn_text_format(&path, "%s/commits/%s.json", tn_text(&publish->history), hex);
-        status = path.failed ? tn_fail_memory(&task->failure) : tn_file_replace(tn_text(&path), text, strlen(text), 0, true, &task->failure);
-    }
-    tn_text_clear(&path);
-    tn_release(memory, text);
-    json_decref(json);
-    return status;
-}
-
-/* The moment at which the commit exists. */
-static tenon_status move_branch(struct publish *publish)
-{
-    struct tenon_task *task = &publish->base.task;
-    struct text path;
-    tenon_status status;
-
-    tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
-    tn_text_format(&path, "%s/commits", tn_text(&publish->history));
-    status = path.failed ? tn_fail_memory(&task->failure) : tn_folder_sync(tn_text(&path), &task->failure);
-    tn_text_reset(&path);
-    tn_text_format(&path, "%s/blobs", tn_text(&publish->history));
-    if (status == TENON_OK)
-        status = tn_folder_sync(tn_text(&path), &task->failure);
-    tn_text_reset(&path);
-    tn_text_format(&path, "%s/refs/heads/%s", tn_text(&publish->history), publish->branch);
-    if (status == TENON_OK)
-        status = tn_folder_make_above(tn_text(&path), &task->failure);
-    if (status == TENON_OK)
-        status = tn_file_replace(tn_text(&path), publish->commit, 40, 0, true, &task->failure);
-    tn_text_clear(&path);
+    if (same)
+        memcpy(publish->commit, publish->old_commit, sizeof publish->commit);
+    else if (status == TENON_OK)
+        status = write_commit(publish, &publish->files, publish->old_commit, publish->message, publish->commit);
+    if (status == TENON_OK && (!same || publish->new_branch))
+        status = move_branch(publish, publish->branch, publish->commit);
     return status;
 }
 
 /* ---- the plain files ---- */
 
-static tenon_status show_file(struct publish *publish, const struct tree_file *file)
+/* What the plain files show, and what they should. Other branches than main are not to be seen there. */
+static tenon_status open_view(struct publish *publish)
 {
-    struct tenon_task *task = &publish->base.task;
-    struct text blob, place, name;
-    char chance[9];
+    struct failure ignored;
+    struct text path, view;
     tenon_status status;
 
-    tn_text_init(&blob, &task->handle.context->memory, PATH_MAX);
-    tn_text_init(&place, &task->handle.context->memory, PATH_MAX);
-    tn_text_init(&name, &task->handle.context->memory, PATH_MAX);
-    blob_path(publish, file->etag, &blob);
-    tn_text_format(&place, "%s/%s", tn_text(&publish->repository), file->path);
-    tn_random_hex(task->handle.context, chance, 8);
-    tn_text_format(&name, "%s.%s.tenon.incomplete", tn_text(&place), chance);
-    status = blob.failed || name.failed ? tn_fail_memory(&task->failure) : tn_folder_make_above(tn_text(&place), &task->failure);
-    if (status == TENON_OK)
-        status = tn_file_copy(tn_text(&blob), tn_text(&name), &task->failure);
-    if (status == TENON_OK)
-        status = tn_file_rename(tn_text(&name), tn_text(&place), &task->failure);
-    tn_text_clear(&blob);
-    tn_text_clear(&place);
-    tn_text_clear(&name);
+    if (strcmp(publish->branch, "main") != 0)
+        return TENON_OK;
+    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
+    tn_text_init(&view, path.memory, 64);
+    tn_failure_init(&ignored, path.memory, NULL);
+    status = history_path(publish, "view", "", "", &path);
+    if (status == TENON_OK && tn_file_read_whole(tn_text(&path), 64, &view, &ignored) == TENON_OK && tn_is_commit(tn_text(&view)))
+        memcpy(publish->view, tn_text(&view), sizeof publish->view);
+    if (status == TENON_OK && strcmp(publish->view, publish->commit) != 0)
+        status = tn_folder_open_commit(publish->base.hub, &publish->base.repository, publish->commit, &publish->shown, &publish->base.task.failure);
+    tn_failure_clear(&ignored);
+    tn_text_clear(&view);
+    tn_text_clear(&path);
     return status;
 }
 
-/* One file that is new or other than in the parent, or is not there: TENON_AGAIN while there may be more. */
+static tenon_status show_file(struct publish *publish, const struct tree_file *file, const char *place)
+{
+    struct failure *failure = &publish->base.task.failure;
+    struct text blob, scratch;
+    tenon_status status;
+
+    tn_text_init(&blob, &publish->base.task.handle.context->memory, PATH_MAX);
+    tn_text_init(&scratch, blob.memory, PATH_MAX);
+    status = tn_local_check_links(tn_text(&publish->repository), file->path, blob.memory, failure);
+    if (status == TENON_OK)
+        status = history_path(publish, "blobs/", file->etag, "", &blob);
+    if (status == TENON_OK)
+        status = scratch_path(publish, &scratch);
+    if (status == TENON_OK)
+        status = tn_folder_make_above(place, failure);
+    if (status == TENON_OK)
+        status = tn_file_copy(tn_text(&blob), tn_text(&scratch), failure);
+    if (status == TENON_OK)
+        status = tn_file_rename(tn_text(&scratch), place, failure);
+    tn_text_clear(&scratch);
+    tn_text_clear(&blob);
+    return status;
+}
+
+/* True when the plain file is known to be that of the commit: it was so in the parent, and the plain files showed that. */
+static bool is_shown(const struct publish *publish, const struct tree_file *file, const char *place)
+{
+    const struct tree_file *old = tn_tree_find(&publish->old, file->path);
+
+    return old != NULL && strcmp(old->etag, file->etag) == 0 && strcmp(publish->view, publish->old_commit) == 0 && tn_file_exists(place);
+}
+
+/* One file of the commit: TENON_AGAIN while there may be more. */
 static tenon_status show_next(struct publish *publish)
 {
-    const struct tree_file *file, *old;
+    struct tenon_task *task = &publish->base.task;
+    const struct tree_file *file;
     struct text place;
-    bool same;
+    tenon_status status = TENON_OK;
 
-    if (strcmp(publish->branch, "main") != 0 || publish->index >= publish->files.count)
-        return TENON_OK;
-    file = &publish->files.files[publish->index++];
-    old = tn_tree_find(&publish->old, file->path);
-    tn_text_init(&place, &publish->base.task.handle.context->memory, PATH_MAX);
+    if (publish->index >= publish->shown.count)
+        return publish->shown.count > 0 ? put(publish, "view", "", "", publish->commit) : TENON_OK;
+    file = &publish->shown.files[publish->index++];
+    tn_text_init(&place, &task->handle.context->memory, PATH_MAX);
     tn_text_format(&place, "%s/%s", tn_text(&publish->repository), file->path);
-    same = old != NULL && strcmp(old->etag, file->etag) == 0 && !place.failed && tn_file_exists(tn_text(&place));
+    if (place.failed)
+        status = tn_fail_memory(&task->failure);
+    else if (!is_shown(publish, file, tn_text(&place)))
+        status = show_file(publish, file, tn_text(&place));
     tn_text_clear(&place);
-    if (same || show_file(publish, file) == TENON_OK)
-        return TENON_AGAIN;
-    /* The commit stands; only its view is behind. */
+    return status == TENON_OK ? TENON_AGAIN : status;
+}
+
+/* The commit stands, whatever became of its view. */
+static void forgive(struct publish *publish)
+{
+    struct failure *failure = &publish->base.task.failure;
+
     tn_log(publish->base.task.handle.context, TENON_LOG_WARNING, "hub", "%s: the plain files are behind the commit: %s", publish->base.repository.id,
-           publish->base.task.failure.message != NULL ? publish->base.task.failure.message : "");
-    tn_failure_clear(&publish->base.task.failure);
-    return TENON_OK;
+           failure->message != NULL ? failure->message : "out of memory");
+    tn_failure_clear(failure);
 }
 
 /* ---- the operation ---- */
-
-/* The next file of a tree whose content is not stored yet; NULL when there is none. */
-static struct tree_file *next_unstored(struct publish *publish, struct tree *tree)
-{
-    while (publish->index < tree->count && *tree->files[publish->index].etag != '\0')
-        publish->index++;
-    return publish->index < tree->count ? &tree->files[publish->index] : NULL;
-}
 
 static tenon_status set_paths(struct publish *publish)
 {
@@ -381,6 +525,8 @@ static tenon_status publish_step(struct co *co)
     if (status == TENON_OK)
         AWAIT(co, !tn_timer_running(&publish->timer) && (status = take_lock(publish)) != TENON_AGAIN);
     if (status == TENON_OK)
+        status = sweep(publish);
+    if (status == TENON_OK)
         status = open_parent(publish);
 
     /* The content of the folder; and of a plain repository that becomes one with a history. */
@@ -401,18 +547,17 @@ static tenon_status publish_step(struct co *co)
             status = close_blob(publish, &publish->old, next_unstored(publish, &publish->old));
     }
 
-    if (status == TENON_OK && nothing_changed(publish, tn_folder_has_history(publish->base.hub, &publish->base.repository)))
-        memcpy(publish->commit, publish->old_commit, sizeof publish->commit);
-    else if (status == TENON_OK) {
-        status = write_commit(publish);
+    if (status == TENON_OK)
+        status = commit(publish);
+    if (status == TENON_OK) {
+        publish->index = 0;
+        status = open_view(publish);
         if (status == TENON_OK)
-            status = move_branch(publish);
-    }
-    publish->index = 0;
-    if (status == TENON_OK)
-        AWAIT(co, (status = show_next(publish)) != TENON_AGAIN || tn_co_go_on(co));
-    if (status == TENON_OK)
+            AWAIT(co, (status = show_next(publish)) != TENON_AGAIN || tn_co_go_on(co));
+        if (status != TENON_OK)
+            forgive(publish);
         status = tn_task_set_text(task, publish->commit);
+    }
     CO_END(co);
     return status;
 }
@@ -423,7 +568,7 @@ static void publish_clear(struct tenon_task *task)
 
     if (publish->repository.memory == NULL)
         return;
-    if (publish->output >= 0 && publish->incoming.length > 0 && !tn_forked(task->handle.context)) {
+    if (publish->incoming.length > 0 && !tn_forked(task->handle.context)) {
         struct failure ignored;
 
         tn_failure_init(&ignored, &task->handle.context->memory, NULL);
@@ -437,6 +582,7 @@ static void publish_clear(struct tenon_task *task)
     tn_hash_stop(&publish->hash);
     tn_tree_clear(&publish->old);
     tn_tree_clear(&publish->files);
+    tn_tree_clear(&publish->shown);
     tn_text_clear(&publish->repository);
     tn_text_clear(&publish->history);
     tn_text_clear(&publish->source);
@@ -457,6 +603,7 @@ static tenon_status fill(struct publish *publish, const tenon_publish_options *o
     publish->input = publish->output = publish->lock.fd = -1;
     tn_tree_init(&publish->old, memory);
     tn_tree_init(&publish->files, memory);
+    tn_tree_init(&publish->shown, memory);
     tn_text_init(&publish->repository, memory, PATH_MAX);
     tn_text_init(&publish->history, memory, PATH_MAX);
     tn_text_init(&publish->source, memory, PATH_MAX);

@@ -46,11 +46,21 @@ static tenon_status push_some(struct references *references)
     return status == TENON_OK && references->group < GROUPS ? TENON_AGAIN : status;
 }
 
-static tenon_status see_branch(void *owner, const char *branch, const char *commit)
+/* Adds a branch as a hub would tell of it. */
+static tenon_status add_branch(struct references *references, const char *branch, json_t *branches)
 {
-    json_t *item = json_pack("{s:s, s:s+, s:s}", "name", branch, "ref", "refs/heads/", branch, "targetCommit", commit);
+    struct failure *failure = &references->base.task.failure;
+    struct repository named = references->base.repository;
+    char commit[41];
+    json_t *item;
+    tenon_status status;
 
-    return json_array_append_new(owner, item) == 0 ? TENON_OK : TENON_ERROR_MEMORY;
+    named.revision = (char *)(uintptr_t)branch;
+    status = tn_folder_open_revision(references->base.hub, &named, commit, NULL, failure);
+    if (status != TENON_OK)
+        return status;
+    item = json_pack("{s:s, s:s+, s:s}", "name", branch, "ref", "refs/heads/", branch, "targetCommit", commit);
+    return json_array_append_new(branches, item) == 0 ? TENON_OK : tn_fail_memory(failure);
 }
 
 /* The same answer as a hub would give. */
@@ -58,11 +68,18 @@ static tenon_status read_folder(struct references *references)
 {
     struct tenon_task *task = &references->base.task;
     json_t *branches = json_array();
+    struct names names;
     tenon_status status = branches != NULL ? TENON_OK : tn_fail_memory(&task->failure);
 
+    tn_names_init(&names, &task->handle.context->memory);
     if (status == TENON_OK)
-        status = tn_folder_branches(references->base.hub, &references->base.repository, see_branch, branches, &task->failure);
+        status = tn_folder_branches(references->base.hub, &references->base.repository, &names, &task->failure);
+    if (status == TENON_OK && names.count == 0)
+        status = add_branch(references, "main", branches);
+    for (size_t i = 0; i < names.count && status == TENON_OK; i++)
+        status = add_branch(references, names.at[i], branches);
     references->json = json_pack("{s:o}", "branches", branches);
+    tn_names_clear(&names);
     return status == TENON_OK && references->json == NULL ? tn_fail_memory(&task->failure) : status;
 }
 

@@ -121,29 +121,71 @@ static bool skip_address(const char **text, const char *endpoint)
     return found;
 }
 
-/* In a pasted address "/tree/REVISION", "/resolve/REVISION/..." may follow the id; the rest is nobody's. */
-static void cut_route(char *id, const char **revision)
+static int hex_value(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+
+    return c != '\0' && at != NULL ? (int)(at - digits) : -1;
+}
+
+/* %2F and its like, as addresses have them; what is no such thing stays as it is. */
+static void decode(char *text)
+{
+    char *to = text;
+
+    for (; *text != '\0'; text++) {
+        int high = *text == '%' ? hex_value(text[1]) : -1, low = high >= 0 ? hex_value(text[2]) : -1;
+
+        if (low >= 0 && high + low > 0) {
+            *to++ = (char)(16 * high + low);
+            text += 2;
+        } else
+            *to++ = *text;
+    }
+    *to = '\0';
+}
+
+/* The route that a path begins with: how long its name is, 0 for none. */
+static size_t route_length(const char *path)
 {
     static const char *const routes[] = { "tree", "blob", "resolve", "raw", "blame", "commits" };
-    char *slash = strchr(id, '/');
-    char *route = slash != NULL ? strchr(slash + 1, '/') : NULL;
+    size_t length = strcspn(path, "/"), found = 0;
 
-    id[strcspn(id, "?#")] = '\0';
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (length == strlen(routes[i]) && strncmp(path, routes[i], length) == 0)
+            found = length;
+    return found;
+}
+
+/* The revision that a route names: one part of the path, or three of refs/pr/3. Cuts off what is behind it. */
+static const char *cut_revision(char *rest)
+{
+    char *end = rest;
+
+    for (int parts = tn_starts_with(rest, "refs/") ? 3 : 1; parts > 0 && *end != '\0'; parts--)
+        end += strcspn(end, "/") + (parts > 1 && end[strcspn(end, "/")] == '/');
+    *end = '\0';
+    decode(rest);
+    return rest;
+}
+
+/*
+ * In a pasted address "/tree/REVISION", "/resolve/REVISION/..." may follow the id, which is owner/name, or the name alone
+ * of an old model; anything else behind the id says nothing.
+ */
+static void cut_route(char *id, const char **revision)
+{
+    char *slash = strchr(id, '/'), *route = slash != NULL ? strchr(slash + 1, '/') : NULL;
+    bool alone = route != NULL && route_length(slash + 1) > 0 && route_length(route + 1) == 0;
+
+    if (alone)
+        route = slash;
     if (route == NULL)
         return;
     *route++ = '\0';
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
-        if (tn_starts_with(route, routes[i]) && route[strlen(routes[i])] == '/') {
-            char *rest = route + strlen(routes[i]) + 1;
-            bool pull = tn_starts_with(rest, "refs/");
-            char *end = rest;
-
-            for (int parts = pull ? 3 : 1; parts > 0 && *end != '\0'; parts--)
-                end += strcspn(end, "/") + (parts > 1 && end[strcspn(end, "/")] == '/');
-            *end = '\0';
-            if (*rest != '\0')
-                *revision = rest;
-        }
+    if (route_length(route) > 0 && route[route_length(route)] == '/' && route[route_length(route) + 1] != '\0')
+        *revision = cut_revision(route + route_length(route) + 1);
 }
 
 static tenon_status bad_name(const char *text, struct failure *failure)
@@ -177,12 +219,10 @@ static tenon_status take_apart(struct repository *repository, char *copy, const 
                                const char *endpoint, struct failure *failure)
 {
     const char *rest = copy;
-    bool address = skip_address(&rest, endpoint);
+    bool address = skip_address(&rest, endpoint), uri = !address && skip(&rest, "hf://");
     const char *said = NULL;
     char *id, *at;
 
-    if (!address)
-        skip(&rest, "hf://");
     repository->type = TENON_REPOSITORY_MODEL;
     if (skip(&rest, "datasets/"))
         repository->type = TENON_REPOSITORY_DATASET;
@@ -191,10 +231,14 @@ static tenon_status take_apart(struct repository *repository, char *copy, const 
     else
         skip(&rest, "models/");
     id = copy + (rest - copy);
+    if (address)
+        id[strcspn(id, "?#")] = '\0';
     at = strchr(id, '@');
     if (at != NULL) {
         *at = '\0';
         said = at + 1;
+        if (address || uri)
+            decode(at + 1);
     }
     if (address)
         cut_route(id, &said);

@@ -35,37 +35,6 @@ struct snapshot {
     size_t done;
 };
 
-/* ---- which commit ---- */
-
-static bool commit_of_cache(struct snapshot *snapshot)
-{
-    const char *revision = snapshot->base.repository.revision;
-    bool known = tn_is_commit(revision);
-
-    if (known)
-        memcpy(snapshot->commit, revision, sizeof snapshot->commit);
-    else
-        known = tn_cache_read_ref(&snapshot->base.cache, revision, snapshot->commit);
-    return known;
-}
-
-/* May the cache name the commit without a request? */
-static bool cache_suffices(const struct snapshot *snapshot)
-{
-    bool pinned = tn_is_commit(snapshot->base.repository.revision) && snapshot->base.policy != TENON_CACHE_FRESH;
-
-    return pinned || snapshot->base.policy == TENON_CACHE_FIRST || tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy);
-}
-
-static bool cache_may_stand_in(const struct snapshot *snapshot, const struct failure *failure)
-{
-    bool last_word = failure->status == TENON_ERROR_MEMORY || failure->status == TENON_ERROR_CANCELLED ||
-                     failure->status == TENON_ERROR_ARGUMENT ||
-                     (failure->status == TENON_ERROR_NOT_FOUND && failure->code != NULL && strcmp(failure->code, "RevisionNotFound") == 0);
-
-    return !last_word && !snapshot->force && snapshot->base.policy != TENON_CACHE_FRESH;
-}
-
 /* ---- what files ---- */
 
 /* Where the listing is kept: in the cache, or with the notes of a folder. */
@@ -131,7 +100,7 @@ static void choose(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->tree.count; i++)
         if (tn_patterns_choose(snapshot->allow, snapshot->ignore, snapshot->tree.files[i].path)) {
             snapshot->tree.files[kept++] = snapshot->tree.files[i];
-            progress->bytes_total += snapshot->tree.files[i].bytes;
+            progress->bytes_total = tn_sum_of_sizes(progress->bytes_total, snapshot->tree.files[i].bytes);
         }
     snapshot->tree.count = kept;
     progress->items_total = (int64_t)kept;
@@ -187,7 +156,6 @@ static tenon_status make_do(struct snapshot *snapshot)
     const struct tree_file *missing;
     tenon_status status = TENON_OK;
 
-    snapshot->stands_in = true;
     if (!has_snapshot(snapshot) && snapshot->folder == NULL)
         return tn_hub_fail_offline(&task->failure, snapshot->base.repository.id);
     if (!snapshot->listed && snapshot->folder != NULL)
@@ -361,6 +329,53 @@ static tenon_status write_ref(struct snapshot *snapshot)
     return status;
 }
 
+/* Whether something is here that could stand in for the hub. */
+static bool is_here(struct snapshot *snapshot)
+{
+    return !snapshot->force && tn_hub_cached_commit(&snapshot->base, snapshot->commit) && (snapshot->folder != NULL || has_snapshot(snapshot));
+}
+
+/* Is the commit known without a request? */
+static bool knows_commit(struct snapshot *snapshot)
+{
+    return tn_hub_cache_suffices(&snapshot->base) && tn_hub_cached_commit(&snapshot->base, snapshot->commit);
+}
+
+static void ask_for_commit(struct snapshot *snapshot, struct co *co)
+{
+    /* With something to fall back on nobody wants to wait for a hub that does not answer. */
+    if (snapshot->base.policy != TENON_CACHE_FRESH && is_here(snapshot))
+        snapshot->resolution.request.retries = 0;
+    tn_resolution_start(&snapshot->resolution, &snapshot->base.repository, false, co);
+}
+
+static tenon_status judge_resolution(struct snapshot *snapshot)
+{
+    struct tenon_task *task = &snapshot->base.task;
+    struct failure *failure = &snapshot->resolution.failure;
+    tenon_status status = snapshot->resolution.co.status;
+
+    if (status == TENON_OK)
+        memcpy(snapshot->commit, snapshot->resolution.commit, sizeof snapshot->commit);
+    else if (tn_hub_cache_may_stand_in(&snapshot->base, failure) && is_here(snapshot)) {
+        tn_log(task->handle.context, TENON_LOG_WARNING, "hub", "%s: answered from the cache: %s", snapshot->base.repository.id,
+               failure->message != NULL ? failure->message : "");
+        snapshot->stands_in = true;
+        status = TENON_OK;
+    } else
+        status = tn_task_fail_from(task, failure);
+    return status;
+}
+
+/* With the listing: which files, and which commit the revision stands for. */
+static tenon_status choose_and_note(struct snapshot *snapshot)
+{
+    if (snapshot->stands_in)
+        return make_do(snapshot);
+    choose(snapshot);
+    return write_ref(snapshot);
+}
+
 static tenon_status snapshot_step(struct co *co)
 {
     struct snapshot *snapshot = TN_CONTAINER(co, struct snapshot, base.task.co);
@@ -372,51 +387,37 @@ static tenon_status snapshot_step(struct co *co)
     if (snapshot->base.hub->folder != NULL) {
         status = tn_folder_open_revision(snapshot->base.hub, &snapshot->base.repository, snapshot->commit, &snapshot->tree, &task->failure);
         snapshot->listed = snapshot->tree_is_new = true;
-    } else if (!cache_suffices(snapshot) || !commit_of_cache(snapshot)) {
-        if (tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy))
-            status = tn_hub_fail_offline(&task->failure, snapshot->base.repository.id);
-        else {
-            if (commit_of_cache(snapshot) && snapshot->base.policy != TENON_CACHE_FRESH && has_snapshot(snapshot))
-                snapshot->resolution.request.retries = 0;
-            tn_resolution_start(&snapshot->resolution, &snapshot->base.repository, false, co);
-            AWAIT(co, !tn_co_running(&snapshot->resolution.co));
-            status = snapshot->resolution.co.status;
-            if (status == TENON_OK)
-                memcpy(snapshot->commit, snapshot->resolution.commit, sizeof snapshot->commit);
-            else if (cache_may_stand_in(snapshot, &snapshot->resolution.failure) && commit_of_cache(snapshot) && has_snapshot(snapshot)) {
-                tn_log(co->context, TENON_LOG_WARNING, "hub", "%s: answered from the cache: %s", snapshot->base.repository.id,
-                       snapshot->resolution.failure.message != NULL ? snapshot->resolution.failure.message : "");
-                snapshot->stands_in = true;
-                status = TENON_OK;
-            } else
-                status = tn_task_fail_from(task, &snapshot->resolution.failure);
+    } else {
+        snapshot->stands_in = tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy);
+        if (!knows_commit(snapshot)) {
+            if (snapshot->stands_in)
+                status = tn_hub_fail_offline(&task->failure, snapshot->base.repository.id);
+            else {
+                ask_for_commit(snapshot, co);
+                AWAIT(co, !tn_co_running(&snapshot->resolution.co));
+                status = judge_resolution(snapshot);
+            }
         }
     }
     if (status == TENON_OK && !snapshot->listed)
         snapshot->listed = read_listing(snapshot);
-    if (status == TENON_OK && (snapshot->stands_in || (snapshot->base.hub->folder == NULL && tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy))))
-        status = make_do(snapshot);
-    else if (status == TENON_OK) {
-        if (!snapshot->listed) {
-            tn_task_stage(task, "listing", snapshot->base.repository.id);
-            tn_pages_start(&snapshot->pages, &snapshot->base.repository, snapshot->commit, "", true, co);
+    if (status == TENON_OK && !snapshot->listed && !snapshot->stands_in) {
+        tn_task_stage(task, "listing", snapshot->base.repository.id);
+        tn_pages_start(&snapshot->pages, &snapshot->base.repository, snapshot->commit, "", true, co);
+        AWAIT(co, !tn_co_running(&snapshot->pages.co));
+        while (snapshot->pages.co.status == TENON_OK && (status = take_page(snapshot)) == TENON_OK && !snapshot->pages.ended) {
+            tn_pages_next(&snapshot->pages, co);
             AWAIT(co, !tn_co_running(&snapshot->pages.co));
-            while (snapshot->pages.co.status == TENON_OK && (status = take_page(snapshot)) == TENON_OK && !snapshot->pages.ended) {
-                tn_pages_next(&snapshot->pages, co);
-                AWAIT(co, !tn_co_running(&snapshot->pages.co));
-            }
-            if (snapshot->pages.co.status != TENON_OK)
-                status = tn_task_fail_from(task, &snapshot->pages.failure);
-            if (status == TENON_OK)
-                status = tn_tree_sort(&snapshot->tree, &task->failure);
-            if (status == TENON_OK)
-                write_listing(snapshot);
         }
+        if (snapshot->pages.co.status != TENON_OK)
+            status = tn_task_fail_from(task, &snapshot->pages.failure);
         if (status == TENON_OK)
-            choose(snapshot);
+            status = tn_tree_sort(&snapshot->tree, &task->failure);
         if (status == TENON_OK)
-            status = write_ref(snapshot);
+            write_listing(snapshot);
     }
+    if (status == TENON_OK)
+        status = choose_and_note(snapshot);
     if (status == TENON_OK)
         status = make_slots(snapshot);
     if (status == TENON_OK)

@@ -7,6 +7,24 @@
 
 enum { REFS_LIMIT = 16 * 1024 * 1024 };
 
+/* A folder without the marker is somebody else's, and is left alone. */
+static bool is_store(const char *root, const struct memory *memory)
+{
+    struct text path, marker;
+    struct failure ignored;
+    bool is;
+
+    tn_text_init(&path, memory, PATH_MAX);
+    tn_text_init(&marker, memory, 64);
+    tn_failure_init(&ignored, memory, NULL);
+    tn_text_format(&path, "%s/blobs/.huggingface-shared-blobs", root);
+    is = !path.failed && tn_file_read_whole(tn_text(&path), 16, &marker, &ignored) == TENON_OK && strcmp(tn_text(&marker), "1\n") == 0;
+    tn_failure_clear(&ignored);
+    tn_text_clear(&marker);
+    tn_text_clear(&path);
+    return is;
+}
+
 /* "../../blobs/XX/HASH" as a repository's link has it: adds CACHE/blobs/XX/HASH; false for any other link. */
 static bool payload_of(const char *root, const char *target, struct text *out)
 {
@@ -107,7 +125,7 @@ tenon_status tn_store_remove_blob(struct tenon_context *context, const char *roo
     tn_text_init(&target, &context->memory, PATH_MAX);
     tn_text_init(&payload, &context->memory, PATH_MAX);
     if (status == TENON_OK && facts.link && tn_link_read(blob, &target, failure) == TENON_OK)
-        stored = payload_of(root, tn_text(&target), &payload);
+        stored = payload_of(root, tn_text(&target), &payload) && is_store(root, &context->memory);
     if (status == TENON_OK)
         status = tn_file_remove(blob, failure);
     if (status == TENON_OK && stored)

@@ -84,6 +84,11 @@ const struct tree_file *tn_tree_find(const struct tree *tree, const char *path)
     return tree->count > 0 ? bsearch(&key, tree->files, tree->count, sizeof key, by_path) : NULL;
 }
 
+int64_t tn_sum_of_sizes(int64_t a, int64_t b)
+{
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
 /* ---- checking what others wrote ---- */
 
 static tenon_status check_file(const struct tree_file *file, struct failure *failure)
@@ -247,6 +252,7 @@ void tn_pages_init(struct pages *pages, tenon_hub *hub)
     tn_failure_init(&pages->failure, &context->memory, &context->secrets);
     tn_request_init(&pages->request, context);
     tn_text_init(&pages->next, &context->memory, 16 * 1024);
+    tn_text_init(&pages->mark, &context->memory, 16 * 1024);
 }
 
 void tn_pages_clear(struct pages *pages)
@@ -257,12 +263,25 @@ void tn_pages_clear(struct pages *pages)
     tn_request_clear(&pages->request);
     tn_failure_clear(&pages->failure);
     tn_text_clear(&pages->next);
+    tn_text_clear(&pages->mark);
     json_decref(pages->page);
     pages->page = NULL;
     pages->hub = NULL;
 }
 
-/* The link to the next page, seen from this one. The same again, or too many, is a server that plays games. */
+/* Does the address come again? It is compared with one page of those before, at ever longer distances: a circle closes. */
+static bool goes_in_circles(struct pages *pages)
+{
+    bool again = strcmp(tn_text(&pages->next), tn_text(&pages->mark)) == 0;
+
+    if ((pages->count & (pages->count - 1)) == 0) {
+        tn_text_reset(&pages->mark);
+        tn_text_add(&pages->mark, tn_text(&pages->next));
+    }
+    return again;
+}
+
+/* The link to the next page, seen from this one. Pages without an end are a server that plays games. */
 static tenon_status find_next(struct pages *pages)
 {
     struct text link;
@@ -274,7 +293,7 @@ static tenon_status find_next(struct pages *pages)
         tn_text_reset(&pages->next);
         if (!tn_url_resolve(tn_text(&pages->request.final_url), tn_text(&link), &pages->next))
             status = tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's link to the next page is no address");
-        else if (strcmp(tn_text(&pages->next), tn_text(&pages->request.url)) == 0 || ++pages->count > MOST_PAGES)
+        else if (strcmp(tn_text(&pages->next), tn_text(&pages->request.url)) == 0 || ++pages->count > MOST_PAGES || goes_in_circles(pages))
             status = tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's pages have no end");
     }
     tn_text_clear(&link);

@@ -33,6 +33,9 @@ tenon_status tn_tree_add(struct tree *tree, const struct tree_file *file, struct
 tenon_status tn_tree_sort(struct tree *tree, struct failure *failure);
 const struct tree_file *tn_tree_find(const struct tree *tree, const char *path);
 
+/* The sum of two sizes; what is more than can be counted stays at the most. */
+int64_t tn_sum_of_sizes(int64_t a, int64_t b);
+
 /* The file that one item of the hub's JSON describes; its texts live in the JSON. False for a folder. */
 tenon_status tn_tree_item(const json_t *item, struct tree_file *file, bool *is_file, struct failure *failure);
 
@@ -52,6 +55,7 @@ struct pages {
     bool ended;
     int32_t count;
     struct text next;
+    struct text mark;   /* a page that was asked for before */
 };
 
 void tn_pages_init(struct pages *pages, tenon_hub *hub);

@@ -5,6 +5,7 @@
 
 #include "exchange.h"
 #include "process.h"
+#include "url.h"
 
 enum { IDLE_HANDLES = 16, ANSWER_LIMIT = 256 * 1024, LARGE_BUFFER = 256 * 1024 };
 
@@ -17,7 +18,7 @@ struct curl_engine {
     struct link sockets;
     CURL *idle[IDLE_HANDLES]; /* easy handles to be used again */
     int idle_count;
-    bool starved;             /* a socket could not be watched: libcurl has stopped them all */
+    bool starved;             /* one of the transfers is */
 };
 
 struct transfer {
@@ -27,8 +28,10 @@ struct transfer {
     CURL *easy;
     struct curl_slist *headers;
     int64_t moved; /* bytes of bodies, up and down */
-    bool final;    /* the headers of the final answer are complete */
+    bool complete; /* the headers of this answer are */
+    bool final;    /* it is no interim one, and the exchange knows of it */
     bool aborted;
+    bool starved;  /* its socket could not be watched */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -49,11 +52,12 @@ static size_t take_header(char *line, size_t size, size_t count, void *user)
 
     if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         tn_text_reset(answer);
-        transfer->final = false;
+        transfer->complete = transfer->final = false;
         return length;
     }
     while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r' || line[length - 1] == ' '))
         length--;
+    transfer->complete = transfer->complete || length == 0;
     if (length > 0 && !transfer->final) {
         const char *colon = memchr(line, ':', length);
         size_t name = colon != NULL ? (size_t)(colon - line) : 0;
@@ -178,6 +182,14 @@ static void forget_socket(struct curl_engine *engine, struct watched_socket *soc
     tn_release(&engine->context->memory, socket);
 }
 
+static struct transfer *transfer_of(CURL *easy)
+{
+    char *transfer = NULL;
+
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+    return (struct transfer *)(void *)transfer;
+}
+
 static struct watched_socket *remember_socket(struct curl_engine *engine, curl_socket_t fd)
 {
     struct watched_socket *socket = tn_alloc(&engine->context->memory, sizeof *socket);
@@ -198,7 +210,6 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     struct watched_socket *socket = known;
     unsigned events = (what & CURL_POLL_IN ? TN_READABLE : 0) | (what & CURL_POLL_OUT ? TN_WRITABLE : 0);
 
-    (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (socket != NULL) {
             curl_multi_assign(engine->multi, fd, NULL);
@@ -209,8 +220,9 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     if (socket == NULL)
         socket = remember_socket(engine, fd);
     if (socket == NULL || tn_source_watch(&engine->context->loop, &socket->source, events) != TENON_OK)
-        engine->starved = true;
-    return engine->starved ? -1 : 0;
+        engine->starved = transfer_of(easy)->starved = true;
+    /* To say no would end all transfers, and libcurl 7.88 does not survive that where one has no connection yet. */
+    return 0;
 }
 
 /* The timer keeps its place in the heap: libcurl would not survive that setting it fails while a transfer is added. */
@@ -262,7 +274,6 @@ static enum exchange_end meaning_of(CURLcode code)
         end = EXCHANGE_NONSENSE;
         break;
     case CURLE_OUT_OF_MEMORY:
-    case CURLE_ABORTED_BY_CALLBACK: /* a socket could not be watched */
         end = EXCHANGE_NO_MEMORY;
         break;
     default:
@@ -282,8 +293,10 @@ static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
         end = EXCHANGE_ABORTED;
     else if (answer->failed && code != CURLE_OK)
         end = answer->full ? EXCHANGE_NONSENSE : EXCHANGE_NO_MEMORY;
-    else if (code == CURLE_OUT_OF_MEMORY && transfer->exchange->connected && !transfer->final)
-        /* Its word for a header beyond its own limit, too. */
+    else if (transfer->starved)
+        end = EXCHANGE_NO_MEMORY;
+    else if ((code == CURLE_OUT_OF_MEMORY || code == CURLE_UNSUPPORTED_PROTOCOL) && transfer->exchange->connected && !transfer->final)
+        /* Its words for a header beyond its own limit, and for an answer that does not begin as HTTP does, too. */
         end = EXCHANGE_NONSENSE;
     else if (code != CURLE_OK && tunnel >= 300)
         end = EXCHANGE_REFUSED;
@@ -319,6 +332,9 @@ static void finish(struct transfer *transfer, CURLcode code)
 {
     struct exchange *exchange = transfer->exchange;
 
+    /* libcurl takes a line that is cut within the headers for an answer. */
+    if (code == CURLE_OK && !transfer->complete)
+        code = CURLE_PARTIAL_FILE;
     /* An answer without a body has not begun yet. */
     if (code == CURLE_OK && begin(transfer) == EXCHANGE_ABORT)
         transfer->aborted = true;
@@ -332,25 +348,34 @@ static void finish(struct transfer *transfer, CURLcode code)
     exchange->ended(exchange);
 }
 
-/* What libcurl has ended since it was last asked. */
+static void finish_starved(struct curl_engine *engine)
+{
+    struct link *next;
+
+    engine->starved = false;
+    for (struct link *link = engine->transfers.next; link != &engine->transfers; link = next) {
+        struct transfer *transfer = TN_CONTAINER(link, struct transfer, link);
+
+        next = link->next;
+        if (transfer->starved)
+            finish(transfer, CURLE_OUT_OF_MEMORY);
+    }
+}
+
+/* Ends what libcurl has ended since it was last asked, and what cannot go on. */
 static void settle(struct curl_engine *engine)
 {
     CURLMsg *message;
     int left;
 
-    if (engine->starved) {
-        /* It fails its transfers one by one, when each is next looked at: now. */
-        engine->starved = false;
-        curl_multi_perform(engine->multi, &left);
-    }
     while ((message = curl_multi_info_read(engine->multi, &left)) != NULL)
         if (message->msg == CURLMSG_DONE) {
-            char *transfer = NULL;
             CURLcode code = message->data.result;
 
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-            finish((struct transfer *)(void *)transfer, code);
+            finish(transfer_of(message->easy_handle), code);
         }
+    while (engine->starved)
+        finish_starved(engine);
 }
 
 /* ---- the start of a transfer ---- */
@@ -415,7 +440,8 @@ static void set_network(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* Without it a cancel waits for the name to be resolved. Older libraries do not know it; they wait. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    /* Where TLS tells soon whether many requests can share the connection. Plain HTTP tells it with the first answer only. */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tn_url_is_tls(exchange->url) ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 }
 
@@ -497,7 +523,7 @@ static void engine_resume(struct engine *base, struct exchange *exchange)
     tn_pipe_block(&guard);
     /* What was kept is delivered in here. When that fails it is lost to the transfer, which must not go on. */
     code = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
-    if (code != CURLE_OK && !engine->starved)
+    if (code != CURLE_OK)
         finish(transfer, code);
     settle(engine);
     tn_pipe_restore(&guard);

@@ -455,6 +455,8 @@ void tn_request_resume(struct request *request)
 
     if (engine != NULL && request->paused) {
         request->paused = false;
+        /* The clock of silence stood still, and has to be set again. */
+        tn_co_wake(&request->co);
         engine->resume(engine, &request->exchange);
     }
 }
@@ -465,6 +467,8 @@ static void make_headers(struct request *request)
 {
     const char *application = tn_setting_text(&request->context->settings, SETTING_TRANSPORT_USER_AGENT);
     struct text *lines = &request->sent;
+    const char *at = NULL;
+    size_t length = 0;
 
     tn_text_reset(lines);
     tn_text_add(lines, tn_text(&request->headers));
@@ -477,6 +481,9 @@ static void make_headers(struct request *request)
         tn_text_format(lines, "Authorization: Bearer %s\n", request->bearer);
     if (!request->decode)
         tn_text_add(lines, "Accept-Encoding: identity\n");
+    /* Without a type of its own a body is no form, as libcurl would have it. */
+    if (request->body != NULL && next_header(&request->headers, "content-type", &at, &length) == NULL)
+        tn_text_add(lines, "Content-Type:\n");
 }
 
 /* Ends what was added to the text so far; what is added next begins at the number returned. */
@@ -490,7 +497,7 @@ static size_t next_piece(struct text *text)
 static tenon_status set_network(struct request *request)
 {
     const struct settings *settings = &request->context->settings;
-    bool tls = tn_starts_with(tn_text(&request->final_url), "https:");
+    bool tls = tn_url_is_tls(tn_text(&request->final_url));
     const char *proxy = tn_setting_text(settings, tls ? SETTING_TRANSPORT_HTTPS_PROXY : SETTING_TRANSPORT_HTTP_PROXY);
     const char *no_proxy = tn_setting_text(settings, SETTING_TRANSPORT_NO_PROXY);
     struct exchange *exchange = &request->exchange;
@@ -519,7 +526,9 @@ static tenon_status check_question(struct request *request)
 {
     struct failure *failure = &request->failure;
     tenon_status status = TENON_OK;
+    struct text origin;
 
+    tn_text_init(&origin, failure->memory, URL_LIMIT);
     if (request->url.full)
         status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: the address is too long", request->what);
     else if (request->headers.full)
@@ -532,6 +541,11 @@ static tenon_status check_question(struct request *request)
         tn_hint(failure, "Look at where the token comes from; a line end may have been copied with it.");
     } else if (request->url.failed || request->headers.failed)
         status = tn_fail_memory(failure);
+    else if (!tn_url_origin(tn_text(&request->url), &origin) && !origin.failed) {
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: \"%s\" is no usable address", request->what, tn_text(&request->url));
+        tn_hint(failure, "An address begins with https:// or http://.");
+    }
+    tn_text_clear(&origin);
     return status;
 }
 
@@ -648,21 +662,30 @@ static void fail_late(struct request *request, const struct deadline *deadline)
     tn_text_clear(&shown);
 }
 
+static int64_t soonest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* True when the exchange has ended, or a clock has ended it. Sets the timer for the next look. */
 static bool exchange_over(struct request *request)
 {
-    int64_t now = tn_now(request->context);
+    int64_t now = tn_now(request->context), look;
     struct deadline deadline;
     bool over = false;
 
     if (request->exchange.end != EXCHANGE_RUNS)
         return true;
     deadline = next_deadline(request);
+    look = deadline.at_ms;
+    /* Nobody tells when the connection stands; from then on the clock of silence counts, which may be the shorter one. */
+    if (!request->exchange.connected)
+        look = soonest(look, tn_later(now, tn_setting_integer(&request->context->settings, SETTING_TRANSPORT_IDLE_MS)));
     if (now >= deadline.at_ms) {
         fail_late(request, &deadline);
         request->timed_out = over = true;
-    } else if ((!tn_timer_running(&request->timer) || request->timer.due_ms > deadline.at_ms) &&
-               tn_timer_set(request->context, &request->timer, deadline.at_ms - now, &request->co) != TENON_OK) {
+    } else if ((!tn_timer_running(&request->timer) || request->timer.due_ms > look) &&
+               tn_timer_set(request->context, &request->timer, look - now, &request->co) != TENON_OK) {
         /* Without a clock it might wait for ever. */
         tn_fail_memory(&request->failure);
         over = true;
@@ -937,6 +960,12 @@ static bool is_redirect(int32_t status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* An append failed, and not because of the bound. */
+static bool starved(const struct text *text)
+{
+    return text->failed && !text->full;
+}
+
 /* True when the answer is a redirect that is followed: final_url and method are those of the next hop. */
 static bool follow_redirect(struct request *request, tenon_status *status)
 {
@@ -950,13 +979,16 @@ static bool follow_redirect(struct request *request, tenon_status *status)
         goto done;
     if (tn_response_header(request, "location", &location) == NULL ||
         !tn_url_resolve(tn_text(&request->final_url), tn_text(&location), &target)) {
-        *status = tn_fail(&request->failure, TENON_ERROR_PROTOCOL, "%s: HTTP %d leads to no http or https address", request->what,
+        if (starved(&location) || starved(&target))
+            *status = tn_fail_memory(&request->failure);
+        else
+            *status = tn_fail(&request->failure, TENON_ERROR_PROTOCOL, "%s: HTTP %d leads to no http or https address", request->what,
                           (int)request->status);
         goto done;
     }
     if (request->redirects == REDIRECT_SAME_ORIGIN && !tn_url_same_origin(memory, tn_text(&request->final_url), tn_text(&target)))
         goto done;
-    if (tn_starts_with(tn_text(&request->final_url), "https:") && tn_starts_with(tn_text(&target), "http:")) {
+    if (tn_url_is_tls(tn_text(&request->final_url)) && !tn_url_is_tls(tn_text(&target))) {
         *status = tn_fail(&request->failure, TENON_ERROR_TLS, "%s: the server leads from https to http", request->what);
         tn_hint(&request->failure, "That would give the content to anybody on the way; use a hub that stays on https.");
         goto done;

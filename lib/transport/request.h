@@ -8,7 +8,7 @@
  *     if (r->request.co.status != TENON_OK) ... r->request.failure says why ...
  *
  * What it does by itself:
- *   - Repeats what may be repeated (GET, HEAD, PUT, DELETE, and what is marked so) after connect errors, cut lines, time-outs,
+ *   - Repeats what may be repeated (GET, HEAD, and what is marked so) after connect errors, cut lines, time-outs,
  *     408, 429, 500, 502, 503 and 504, with a growing random pause, or for as long as Retry-After or RateLimit say. Once a
  *     byte of the body went to a data hook nothing is repeated: the hook's owner knows better where to go on.
  *   - Follows redirects by hand. The bearer token goes to the origin it was given for and nowhere else; other headers go

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <string.h>
+#include <strings.h>
 
 enum { URL_LIMIT = 16 * 1024 };
 
@@ -21,7 +22,7 @@ static CURLU *parse(const char *url)
 {
     CURLU *parser = NULL;
 
-    if (tn_starts_with(url, "https://") || tn_starts_with(url, "http://"))
+    if (strncasecmp(url, "https://", 8) == 0 || strncasecmp(url, "http://", 7) == 0)
         parser = curl_url();
     if (parser != NULL && curl_url_set(parser, CURLUPART_URL, url, 0) != CURLUE_OK) {
         curl_url_cleanup(parser);
@@ -44,6 +45,11 @@ bool tn_url_origin(const char *url, struct text *origin)
     }
     curl_url_cleanup(parser);
     return whole && tn_text_status(origin) == TENON_OK;
+}
+
+bool tn_url_is_tls(const char *url)
+{
+    return strncasecmp(url, "https:", 6) == 0;
 }
 
 bool tn_url_same_origin(const struct memory *memory, const char *a, const char *b)

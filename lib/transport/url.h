@@ -6,6 +6,7 @@
 
 /* Adds "scheme://host:port" in lower case, the port always written; false for what is no http or https address. */
 bool tn_url_origin(const char *url, struct text *origin);
+bool tn_url_is_tls(const char *url);
 /* True when both have the same scheme, host and port. */
 bool tn_url_same_origin(const struct memory *memory, const char *a, const char *b);
 /* True when the second is the same host's https where the first is its http, both on their usual ports. */

@@ -1,0 +1,105 @@
+#include "engine.h"
+
+#include <string.h>
+
+#include "path.h"
+
+static const char *const llama_command[] = {
+    "llama-server", "--model", "$(TENON_MODEL)", "--alias", "$(TENON_MODEL_ID)", "--host", "$(TENON_HOST)",
+    "--port", "$(TENON_PORT)", "--threads", "$(TENON_THREADS)", NULL,
+};
+
+static const char *const vllm_command[] = {
+    "vllm", "serve", "$(TENON_MODEL)", "--served-model-name", "$(TENON_MODEL_ID)", "--host", "$(TENON_HOST)",
+    "--port", "$(TENON_PORT)", NULL,
+};
+
+/* Weights once, in the one format, and everything small beside them. */
+static const char *const safetensors_files[] = { "*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", NULL };
+
+static const struct serving_engine engines[] = {
+    { "llama-server", "GGUF", ".gguf", true, NULL, llama_command, "LLAMA_API_KEY", "/health" },
+    { "vllm", "safetensors", ".safetensors", false, safetensors_files, vllm_command, "VLLM_API_KEY", "/health" },
+};
+
+enum { ENGINES = sizeof engines / sizeof engines[0] };
+
+const struct serving_engine *tn_engine_for(const char *path)
+{
+    const struct serving_engine *engine = NULL;
+
+    for (int i = 0; i < ENGINES && engine == NULL; i++)
+        if (tn_ends_with(path, engines[i].suffix))
+            engine = &engines[i];
+    return engine;
+}
+
+const char *const *tn_engine_patterns(void)
+{
+    static const char *const patterns[] = { "*.gguf", "*.safetensors", NULL };
+
+    return patterns;
+}
+
+/*
+ * Of several files in one repository: the quantization that llama.cpp itself takes by default, then its neighbours, then
+ * whatever there is. A projector for images is no model, and the second part of one is not its beginning.
+ */
+static int rank_of(const char *path)
+{
+    static const char *const wanted[] = { "Q4_K_M", "Q4_K_S", "Q5_K_M", "Q6_K", "Q8_0", "F16", "BF16" };
+    const char *name = tn_path_name(path), *part = strstr(name, "-of-");
+    int rank = 1;
+
+    for (int i = 0; i < (int)(sizeof wanted / sizeof wanted[0]) && rank == 1; i++)
+        if (strstr(name, wanted[i]) != NULL)
+            rank = 100 - i;
+    if (strstr(name, "mmproj") != NULL)
+        rank = 0;
+    else if (part != NULL && part - name >= 5 && memcmp(part - 5, "00001", 5) != 0)
+        rank = 0;
+    return rank;
+}
+
+bool tn_engine_offer(struct engine_choice *choice, const struct memory *memory, const char *path)
+{
+    const struct serving_engine *engine = tn_engine_for(path);
+    int rank = engine != NULL && engine->one_file ? rank_of(path) : 1;
+    bool better = engine != NULL && rank > 0;
+    char *copy;
+
+    if (better && choice->engine != NULL) {
+        if (engine != choice->engine)
+            better = engine < choice->engine;
+        else
+            better = rank > choice->rank || (rank == choice->rank && strcmp(path, choice->path) < 0);
+    }
+    if (!better)
+        return true;
+    copy = tn_copy(memory, path);
+    if (copy == NULL)
+        return false;
+    tn_release(memory, choice->path);
+    choice->engine = engine;
+    choice->path = copy;
+    choice->rank = rank;
+    return true;
+}
+
+void tn_engine_choice_clear(struct engine_choice *choice, const struct memory *memory)
+{
+    tn_release(memory, choice->path);
+    memset(choice, 0, sizeof *choice);
+}
+
+void tn_engine_parts(const char *path, struct text *pattern)
+{
+    const char *part = strstr(tn_path_name(path), "-of-");
+
+    if (part != NULL && part - path >= 5 && strspn(part - 5, "0123456789") == 5) {
+        tn_text_add_n(pattern, path, (size_t)(part - path) - 5);
+        tn_text_add(pattern, "?????");
+        tn_text_add(pattern, part);
+    } else
+        tn_text_add(pattern, path);
+}
