@@ -3,6 +3,7 @@ in exact versions, and then reused. `Missing` says why a client is not there."""
 
 import contextlib
 import fcntl
+import glob
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ _SHARED = ["anyio==4.16.0", "click==8.5.1", "filelock==4.2.12", "fsspec==2026.9.
 HF2 = ["huggingface_hub==2.4.0", "httpx2==2.16.2", "httpcore2==2.16.2", "truststore==0.10.5", *_SHARED]
 HF1 = ["huggingface_hub==1.33.0", "httpx==0.28.1", "httpcore==1.0.9", "certifi==2026.10.18", *_SHARED]
 HF_XET = ["hf_xet==1.8.0"]
+OPENAI = ["openai==3.54.0", "httpx2==2.16.2", "httpcore2==2.16.2", "truststore==0.10.5", "sniffio==1.3.1", "jiter==0.19.0",
+          "pydantic==2.14.3", "pydantic_core==2.50.4", "annotated-types==0.8.0", "typing-inspection==0.4.5", *_SHARED]
 HUB_JS = ["@huggingface/hub@2.17.5", "@huggingface/tasks@0.21.54"]
 
 
@@ -59,6 +62,12 @@ def huggingface_hub(major):
 
 def hf_xet():
     return packages("hf-xet", HF_XET)
+
+
+def openai():
+    """The folder of the modules of OpenAI's client, for sys.path."""
+    folder = python("venv-openai", OPENAI)
+    return glob.glob(os.path.join(folder, "lib", "python3.*", "site-packages"))[0]
 
 
 def hub_js():

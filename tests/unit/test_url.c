@@ -1,0 +1,148 @@
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "url.h"
+
+static struct memory memory;
+static struct text out;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memory = tn_memory(NULL);
+    tn_text_init(&out, &memory, 16384);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tn_text_clear(&out);
+    return 0;
+}
+
+static void origins(void **state)
+{
+    static const struct {
+        const char *url, *origin;
+    } rows[] = {
+        { "https://Hub.Co/a?b#c", "https://hub.co:443" }, { "http://hub.co", "http://hub.co:80" },
+        { "http://hub.co:8080/", "http://hub.co:8080" },  { "http://user:pass@hub.co/", "http://hub.co:80" },
+        { "http:///x/y", "http://x:80" },                 { "http://[::1]:9/x", "http://[::1]:9" },
+        { "http://127.0.0.1:80", "http://127.0.0.1:80" },
+    };
+    static const char *const bad[] = { "", "hub.co", "ftp://hub.co/", "file:///etc/passwd", "https:/x", "http://", "javascript:1",
+                                       "http://hub.co:99999/", "http://a b/", "http://hub.co:x/", "//hub.co/", "http://ho\nst/" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        tn_text_reset(&out);
+        assert_true(tn_url_origin(rows[i].url, &out));
+        assert_string_equal(tn_text(&out), rows[i].origin);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        tn_text_reset(&out);
+        if (tn_url_origin(bad[i], &out))
+            fail_msg("accepted: %s", bad[i]);
+    }
+}
+
+static void the_same_origin(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same, upgrade;
+    } rows[] = {
+        { "https://hub.co/x", "https://hub.co:443/y", true, false }, { "https://hub.co/", "https://HUB.co/", true, false },
+        { "http://hub.co/", "https://hub.co/", false, true },        { "http://hub.co:80/", "https://hub.co:443/", false, true },
+        { "http://hub.co:8080/", "https://hub.co/", false, false },  { "http://hub.co/", "https://hub.co:8443/", false, false },
+        { "https://hub.co/", "http://hub.co/", false, false },       { "http://hub.co/", "https://hub.co.evil/", false, false },
+        { "http://hub.co/", "https://evil.hub.co/", false, false },  { "http://hub.co/", "https://hub.co@evil.co/", false, false },
+        { "https://hub.co/", "https://hub.co./", false, false },     { "https://hub.co/", "nonsense", false, false },
+        { "nonsense", "nonsense", false, false },                    { "https://hub.co/", "https://hub.co:444/", false, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (tn_url_same_origin(&memory, rows[i].a, rows[i].b) != rows[i].same ||
+            tn_url_is_upgrade(&memory, rows[i].a, rows[i].b) != rows[i].upgrade)
+            fail_msg("%s and %s", rows[i].a, rows[i].b);
+}
+
+static void references(void **state)
+{
+    static const struct {
+        const char *base, *reference, *url; /* NULL: refused */
+    } rows[] = {
+        { "https://hub.co/a/b?c", "/x?y=1", "https://hub.co/x?y=1" }, { "https://hub.co/a/b", "c", "https://hub.co/a/c" },
+        { "https://hub.co/a/b", "../c", "https://hub.co/c" },         { "https://hub.co/a", "//cdn.co/f", "https://cdn.co/f" },
+        { "https://hub.co/a", "http://cdn.co/f", "http://cdn.co/f" }, { "https://hub.co/a", "?p=2", "https://hub.co/a?p=2" },
+        { "https://hub.co/a", "/b c", "https://hub.co/b%20c" },       { "https://hub.co/a", "file:///etc/passwd", NULL },
+        { "https://hub.co/a", "ftp://x/y", NULL },                    { "https://hub.co/a", "javascript:alert(1)", NULL },
+        { "https://hub.co/a", "https://", NULL },                     { "nonsense", "/x", NULL },
+        { "https://hub.co/a", "HTTPS://CDN.co/f", "https://CDN.co/f" },
+    };
+    char *huge = malloc(40000);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool good;
+
+        tn_text_reset(&out);
+        good = tn_url_resolve(rows[i].base, rows[i].reference, &out);
+        if (good != (rows[i].url != NULL) || (good && strcmp(tn_text(&out), rows[i].url) != 0))
+            fail_msg("%s + %s gives %s", rows[i].base, rows[i].reference, good ? tn_text(&out) : "nothing");
+    }
+    memset(huge, 'x', 39999);
+    huge[0] = '/';
+    huge[39999] = '\0';
+    tn_text_reset(&out);
+    assert_false(tn_url_resolve("https://hub.co/", huge, &out));
+    free(huge);
+}
+
+static void what_may_be_shown(void **state)
+{
+    static const struct {
+        const char *url, *shown;
+    } rows[] = {
+        { "https://hub.co/a/b?token=x#y", "https://hub.co/a/b" },  { "https://me:secret@hub.co/a", "https://hub.co/a" },
+        { "https://me:se@cret@hub.co/a", "https://hub.co/a" },     { "https://hub.co?x@y", "https://hub.co" },
+        { "https://hub.co/@scope/x", "https://hub.co/@scope/x" },  { "me:secret@hub.co/a", "hub.co/a" },
+        { "", "" },                                                { "https://", "https://" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        tn_text_reset(&out);
+        tn_url_show(rows[i].url, &out);
+        assert_string_equal(tn_text(&out), rows[i].shown);
+    }
+}
+
+static tenon_status compare(struct test_memory *counts)
+{
+    struct memory failing = test_memory(counts);
+    bool same = tn_url_same_origin(&failing, "https://hub.co/x", "https://hub.co/y");
+    bool upgrade = tn_url_is_upgrade(&failing, "http://hub.co/x", "https://hub.co/y");
+
+    return same && upgrade ? TENON_OK : TENON_ERROR_MEMORY;
+}
+
+static void without_memory_nothing_is_the_same(void **state)
+{
+    (void)state;
+    test_every_failure(compare);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(origins),           cmocka_unit_test(the_same_origin), cmocka_unit_test(references),
+        cmocka_unit_test(what_may_be_shown), cmocka_unit_test(without_memory_nothing_is_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
