@@ -82,8 +82,8 @@ int tn_file_open(const char *path, enum file_mode mode, struct failure *failure)
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         tn_fail_system(failure, errno, "%s cannot be opened%s", path, mode == FILE_READ ? "" : " for writing");
-    /* What cannot be made is not the same as what is looked for and not there. */
-    if (fd < 0 && mode != FILE_READ && failure->status == TENON_ERROR_NOT_FOUND)
+    /* What cannot be made is not the same as what is looked for and not there: a model is not missing for want of a folder. */
+    if (fd < 0 && mode >= FILE_WRITE && failure->status == TENON_ERROR_NOT_FOUND)
         failure->status = TENON_ERROR_IO;
     return fd;
 }

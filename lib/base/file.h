@@ -29,10 +29,14 @@ tenon_status tn_file_look_at_link(const char *path, struct file_facts *facts, st
 bool tn_file_exists(const char *path);
 bool tn_folder_exists(const char *path);
 
+/*
+ * What must exist and does not is NOT_FOUND. What is to be made and cannot be, because its folder is missing too, is IO: to
+ * whoever asked for a model NOT_FOUND says that the model is not there.
+ */
 enum file_mode {
     FILE_READ,        /* must exist */
     FILE_READ_WRITE,  /* must exist; never through a link */
-    FILE_WRITE,       /* for reading and writing; made when missing; never through a link */
+    FILE_WRITE,       /* from here on they may make it: for reading and writing; made when missing; never through a link */
     FILE_WRITE_NEW,   /* must not exist */
     FILE_APPEND       /* made when missing */
 };
@@ -104,7 +108,7 @@ struct lock {
     int fd; /* -1: not held */
 };
 
-/* TENON_OK when it is held now, TENON_AGAIN when somebody else holds it. */
+/* TENON_OK when it is held now, TENON_AGAIN when somebody else holds it, NOT_FOUND when the folder that it guards is gone. */
 tenon_status tn_lock_try(struct lock *lock, const char *path, struct failure *failure);
 void tn_lock_release(struct lock *lock);
 

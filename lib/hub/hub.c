@@ -52,9 +52,13 @@ static tenon_status set_endpoint(tenon_hub *hub, const char *location)
     struct text origin;
     size_t length = strlen(location);
     tenon_status status = TENON_OK;
+    bool usable;
 
     tn_text_init(&origin, &context->memory, PATH_MAX);
-    if (!tn_url_origin(location, &origin)) {
+    usable = tn_url_origin(location, &origin);
+    if (!usable && origin.failed && !origin.full)
+        status = tn_fail_memory(&context->failure);
+    else if (!usable) {
         status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "\"%s\" is not the address of a hub", location);
         tn_hint(&context->failure, "Give https://host, http://host:port or file:///folder; check HF_ENDPOINT.");
     } else {
@@ -79,7 +83,9 @@ static tenon_status set_cache(tenon_hub *hub, const char *given)
         tn_text_add(&path, given);
     else
         tn_setting_path(&context->settings, SETTING_HUB_CACHE, &path);
-    if (path.length == 0) {
+    if (path.failed)
+        status = tn_fail_memory(&context->failure);
+    else if (path.length == 0) {
         status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "there is no cache folder: neither HOME nor HF_HUB_CACHE is set");
         tn_hint(&context->failure, "Set HF_HUB_CACHE, or the setting hub.cache.");
     } else {

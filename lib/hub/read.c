@@ -69,6 +69,9 @@ static tenon_status find_file(struct reading *reading)
         status = find_in_folder(reading);
     else if (!(tn_hub_cache_suffices(&reading->base) && is_here(reading)) && tn_hub_is_offline(reading->base.hub, reading->base.policy))
         status = tn_hub_fail_offline(&task->failure, reading->path);
+    /* A path that did not come together is not "ask the hub". */
+    if (status == TENON_OK && reading->local.failed)
+        status = tn_fail_memory(&task->failure);
     return status;
 }
 
@@ -76,8 +79,6 @@ static tenon_status open_file(struct reading *reading)
 {
     struct tenon_task *task = &reading->base.task;
 
-    if (reading->local.failed)
-        return tn_fail_memory(&task->failure);
     reading->file = tn_file_open(tn_text(&reading->local), FILE_READ, &task->failure);
     return reading->file >= 0 ? TENON_OK : task->failure.status;
 }

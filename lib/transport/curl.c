@@ -7,7 +7,7 @@
 #include "process.h"
 #include "url.h"
 
-enum { IDLE_HANDLES = 16, ANSWER_LIMIT = 256 * 1024, LARGE_BUFFER = 256 * 1024 };
+enum { ANSWER_LIMIT = 256 * 1024, LARGE_BUFFER = 256 * 1024 };
 
 struct curl_engine {
     struct engine engine;
@@ -16,9 +16,7 @@ struct curl_engine {
     struct timer timer;
     struct link transfers;
     struct link sockets;
-    CURL *idle[IDLE_HANDLES]; /* easy handles to be used again */
-    int idle_count;
-    bool starved;             /* one of the transfers is */
+    bool starved; /* one of the transfers is */
 };
 
 struct transfer {
@@ -282,6 +280,15 @@ static enum exchange_end meaning_of(CURLcode code)
     return end;
 }
 
+/*
+ * Its words, too, for a header beyond its own limit, for an answer that does not begin as HTTP does, and for a first header
+ * that goes on with one before it.
+ */
+static bool is_word_for_nonsense(CURLcode code)
+{
+    return code == CURLE_OUT_OF_MEMORY || code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_BAD_FUNCTION_ARGUMENT;
+}
+
 static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
 {
     enum exchange_end end = meaning_of(code);
@@ -295,8 +302,7 @@ static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
         end = answer->full ? EXCHANGE_NONSENSE : EXCHANGE_NO_MEMORY;
     else if (transfer->starved)
         end = EXCHANGE_NO_MEMORY;
-    else if ((code == CURLE_OUT_OF_MEMORY || code == CURLE_UNSUPPORTED_PROTOCOL) && transfer->exchange->connected && !transfer->final)
-        /* Its words for a header beyond its own limit, and for an answer that does not begin as HTTP does, too. */
+    else if (is_word_for_nonsense(code) && transfer->exchange->connected && !transfer->final)
         end = EXCHANGE_NONSENSE;
     else if (code != CURLE_OK && tunnel >= 300)
         end = EXCHANGE_REFUSED;
@@ -305,7 +311,11 @@ static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
     return end;
 }
 
-/* Takes a transfer apart; its easy handle is kept for the next one. */
+/*
+ * Takes a transfer apart. Its easy handle is not kept for the next one: before 8.1.1 libcurl's store of headers remembers
+ * the last header of the handle's last answer after it was freed, and a server whose next answer begins with a folded line
+ * has it written to (curl issue 11101). Nothing is lost by it, connections and names belong to the multi handle.
+ */
 static void transfer_free(struct transfer *transfer)
 {
     struct curl_engine *engine = transfer->owner;
@@ -317,11 +327,7 @@ static void transfer_free(struct transfer *transfer)
 
         tn_pipe_block(&guard);
         curl_multi_remove_handle(engine->multi, transfer->easy);
-        if (engine->idle_count < IDLE_HANDLES) {
-            curl_easy_reset(transfer->easy);
-            engine->idle[engine->idle_count++] = transfer->easy;
-        } else
-            curl_easy_cleanup(transfer->easy);
+        curl_easy_cleanup(transfer->easy);
         tn_pipe_restore(&guard);
     }
     curl_slist_free_all(transfer->headers);
@@ -487,7 +493,7 @@ static tenon_status engine_start(struct engine *base, struct exchange *exchange)
     exchange->answer.limit = ANSWER_LIMIT;
     if (transfer == NULL)
         return TENON_ERROR_MEMORY;
-    transfer->easy = engine->idle_count > 0 ? engine->idle[--engine->idle_count] : curl_easy_init();
+    transfer->easy = curl_easy_init();
     if (transfer->easy == NULL) {
         tn_release(&engine->context->memory, transfer);
         return TENON_ERROR_MEMORY;
@@ -544,8 +550,6 @@ static void engine_free(void *object)
         struct pipe_guard guard;
 
         tn_pipe_block(&guard);
-        while (engine->idle_count > 0)
-            curl_easy_cleanup(engine->idle[--engine->idle_count]);
         curl_multi_cleanup(engine->multi);
         tn_pipe_restore(&guard);
         curl_global_cleanup();

@@ -105,6 +105,13 @@ static void opening(void **state)
     assert_int_equal(fd, -1);
     assert_int_equal(failure.status, TENON_ERROR_NOT_FOUND);
     assert_int_equal(tn_file_open(paths[0], FILE_READ_WRITE, &failure), -1);
+    assert_int_equal(failure.status, TENON_ERROR_NOT_FOUND);
+    /* What cannot be made is not looked for. */
+    for (enum file_mode mode = FILE_WRITE; mode <= FILE_APPEND; mode++) {
+        assert_int_equal(tn_file_open("/no/such/folder/x", mode, &failure), -1);
+        assert_int_equal(failure.status, TENON_ERROR_IO);
+        assert_int_equal(failure.system_error, ENOENT);
+    }
     fd = tn_file_open(paths[0], FILE_WRITE, &failure);
     assert_true(fd >= 0);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -199,7 +206,7 @@ static void replacing(void **state)
     assert_string_equal(content(paths[2]), "new");
     good(tn_folder_make(paths[3], 0777, &failure));
     assert_true(tn_file_replace(paths[3], "x", 1, 0, false, &failure) < 0);
-    assert_true(tn_file_replace("/no/such/folder/x", "x", 1, 0, false, &failure) == TENON_ERROR_NOT_FOUND);
+    assert_int_equal(tn_file_replace("/no/such/folder/x", "x", 1, 0, false, &failure), TENON_ERROR_IO);
     assert_int_equal(count_names(), 4);
     /* A name of which nothing longer can be made. */
     {
@@ -311,7 +318,7 @@ static void folders(void **state)
     good(tn_folder_make_above("name", &failure));
     assert_int_equal(tn_folder_make("", 0777, &failure), TENON_ERROR_IO);
     test_write(paths[1], "x");
-    assert_int_equal(tn_folder_make(paths[1], 0777, &failure), TENON_ERROR_NOT_FOUND);
+    assert_int_equal(tn_folder_make(paths[1], 0777, &failure), TENON_ERROR_IO);
     assert_int_equal(failure.system_error, ENOTDIR);
     assert_int_equal(tn_folder_open(&listing, paths[7], &failure), TENON_ERROR_NOT_FOUND);
     free(deep);

@@ -444,11 +444,15 @@ static void answers_that_are_no_http(void **state)
         { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello\r\n", TENON_ERROR_NETWORK },
         { "HTTP/1.1 200 OK\r\nTransfer-Encoding: nonsense\r\n\r\nhello", TENON_ERROR_PROTOCOL },
         { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=\"next\"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", TENON_OK },
-        { "HTTP/1.1 200 OK\r\n : x\r\nno colon\r\n: empty\r\nA: b\r\n\r\nhi", TENON_OK },
+        { "HTTP/1.1 200 OK\r\n: empty\r\nA: b\r\n : x\r\n\r\nhi", TENON_OK },
+        { "HTTP/1.1 200 OK\r\nA: b\r\nno colon\r\n\r\nhi", TENON_ERROR_PROTOCOL },
+        /* Goes on with a header that is not there. libcurl took the last one of the answer before (see lib/transport/curl.c). */
+        { "HTTP/1.1 200 OK\r\n : x\r\nA: b\r\n\r\nhi", TENON_ERROR_PROTOCOL },
         { "HTTP/1.1 200\r\n\r\nhi", TENON_OK },
         { "HTTP/1.0 200 OK\r\n\r\nhi", TENON_OK },
         { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late: 1\r\n\r\n", TENON_OK },
     };
+    static const char zeros[] = "HTTP/1.1 200 OK\r\n\0: x\r\nA\0B: y\r\nContent-Length: 2\r\n\r\nhi";
     struct memory memory = tn_memory(NULL);
     struct text out;
 
@@ -461,7 +465,8 @@ static void answers_that_are_no_http(void **state)
         assert_null(tn_response_header(&asking->request, "link", &out));
         assert_null(tn_response_header(&asking->request, "x-late", &out));
     }
-    ask_raw("HTTP/1.1 200 OK\r\n\0: x\r\nA\0B: y\r\nContent-Length: 2\r\n\r\nhi", 56);
+    ask_raw(zeros, sizeof zeros - 1);
+    assert_int_not_equal(asking->request.co.status, TENON_ERROR_MEMORY);
     tn_text_clear(&out);
 }
 

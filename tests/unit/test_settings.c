@@ -15,8 +15,15 @@ static struct failure failure;
 /* Each test begins with an empty environment and settings that were read from it. */
 static int set_up(void **state)
 {
+    const char *form = getenv("CMOCKA_MESSAGE_OUTPUT");
+    char *kept = form != NULL ? strdup(form) : NULL;
+
     (void)state;
     clearenv();
+    /* It is not for us but for cmocka, which looks at it before each line. */
+    if (kept != NULL)
+        setenv("CMOCKA_MESSAGE_OUTPUT", kept, 1);
+    free(kept);
     memory = tn_memory(NULL);
     secrets = (struct secrets){ .memory = &memory };
     tn_failure_init(&failure, &memory, &secrets);
