@@ -72,7 +72,7 @@ void tn_partial_clear_away(struct partial *partial, const char *base);
 
 /* What a journal says; for fuzzing and for listing. False when the text is none. */
 struct journal {
-    char data[80];      /* name of the data file */
+    char data[256];     /* name of the data file: a content id of up to 128 characters is in it */
     int64_t size;
     int64_t sequence;
     int32_t owner;      /* process id; 0 for none */
