@@ -1,0 +1,348 @@
+"""Downloads that are killed at random moments: nothing is ever corrupt, and no durable byte is asked for again.
+
+    TENON_KILLS=10000   how many kills (200)
+    TENON_SEED=N        the seed of a run that failed
+
+What is durable when a process dies is what the journal of the download says, and every blob that has its name.
+"""
+
+import concurrent.futures
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import hubtest
+from hubtest import MIB, OFFLINE, PLAIN, read
+
+import layout
+import suite
+from simulator import Simulator
+
+sys.path.insert(0, os.path.join(hubtest.TESTS, "simulators"))
+
+from _content import Generated
+
+KILLS = int(os.environ.get("TENON_KILLS") or 200)
+SEED = int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
+AT_ONCE = 6
+FIRST_FEW = 9  # a life is killed at most so often
+VERIFIED = 2   # TENON_CONTENT_VERIFIED
+PARTS = {"hub.part_bytes": 256 << 10, "hub.parts": 4}
+ONE = {"hub.part_bytes": 64 * MIB, "hub.parts": 1}
+
+
+def sums(ranges):
+    """Disjoint ranges in order, from any."""
+    found = []
+    for first, end in sorted(ranges):
+        if found and first <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], end)
+        elif end > first:
+            found.append([first, end])
+    return found
+
+
+def common(some, others):
+    """How many bytes are in both."""
+    return sum(max(0, min(end, stop) - max(first, start)) for first, end in sums(some) for start, stop in sums(others))
+
+
+def length(ranges):
+    return sum(end - first for first, end in sums(ranges))
+
+
+class Wrong(AssertionError):
+    pass
+
+
+class Life:
+    """One cache and one repository, from nothing to the end, with kills in between."""
+
+    command = ("download", "model.bin")
+    settings = PARTS
+
+    def __init__(self, hub, scratch, chance, name):
+        self.hub, self.chance, self.name = hub, chance, name
+        self.identity = f"acme/{name}"
+        self.home = tempfile.mkdtemp(dir=scratch)
+        self.cache = os.path.join(self.home, "hub")
+        self.place = self.cache
+        self.content = {}   # etag -> its bytes
+        self.kills = self.runs = self.kept = self.sent = 0
+        self.slow = chance.random() < 0.5
+        self.describe()
+        hub.clear()
+        if self.slow:
+            hub.faults({"slow": chance.randrange(200, 500) << 10, "method": "GET", "path": "/repos/|/resolve/"})
+
+    def describe(self):
+        """Put the repository on the simulator."""
+        self.put(model=self.noise("model", self.chance.randrange(2 * MIB, 5 * MIB)))
+
+    def noise(self, seed, size):
+        return {"size": size, "seed": f"{self.name} {seed}"}
+
+    def put(self, model):
+        self.facts = self.hub.put_repository({"id": self.identity, "files": {"config.json": f'{{"of": "{self.name}"}}', "model.bin": model}})
+        self.know(self.facts["files"], {"model.bin": model})
+
+    def know(self, files, descriptions):
+        for path, description in descriptions.items():
+            data = description.encode() if isinstance(description, str) else Generated(description["size"], description["seed"]).bytes()
+            self.content[files[path]["etag"]] = data
+
+    def fail(self, what):
+        raise Wrong(f"{self.name}, run {self.runs}, after {self.kills} kills: {what}")
+
+    # ---- running ----
+
+    def start(self, *more):
+        self.runs += 1
+        self.tag = f"{self.name}.{self.runs}"
+        sets = {**hubtest.QUICK, **self.settings, "transport.user_agent": self.tag}
+        words = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+        command, *path = more or self.command
+        environment = {"PATH": os.environ["PATH"], "HOME": self.home, "LANG": "C.UTF-8", "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
+        return hubtest.Running([*words, "--hub", self.hub.url, "--cache", self.cache, command, self.identity, *path], environment, PLAIN)
+
+    def moment(self):
+        """How long this process may live: through everything, or mostly where it begins, or where bytes come."""
+        return self.chance.uniform(0, 2.4 if self.chance.random() < 0.6 else 0.3) if self.slow else self.chance.uniform(0, 0.25)
+
+    def live(self, kills):
+        """Be killed so often at most, then come to the end; how often it was killed."""
+        for _ in range(kills):
+            here = self.look()
+            running = self.start()
+            time.sleep(self.moment())
+            outcome = running.kill()
+            self.judge(here)
+            if outcome.code == 0:
+                break
+            self.kills += 1
+            self.between()
+        self.end()
+        return self.kills
+
+    def between(self):
+        """What happens while nobody downloads."""
+
+    def end(self):
+        self.hub.clear_faults()
+        self.finish()
+        self.settle()
+
+    def finish(self):
+        """Download to the end."""
+        here = self.look()
+        outcome = self.start().wait()
+        if outcome.status != "OK":
+            self.fail(f"it does not come to its end: {outcome}")
+        self.judge(here)
+        return outcome
+
+    def settle(self):
+        """Everything is in its place, and nothing else is."""
+        wrong = layout.breaches(self.cache)
+        left = layout.incomplete(self.cache)
+        outcome = self.start("verify").wait()
+        contents = {row["content"] for row in outcome.rows}
+        if wrong or left or outcome.status != "OK" or contents != {VERIFIED}:
+            self.fail(f"at the end: {wrong} {left} {outcome}")
+        self.check_files()
+        if self.hub.violations():
+            self.fail(str(self.hub.violations()))
+
+    def check_files(self):
+        """The files of the branch can be had without the hub."""
+        outcome = self.start(*self.command, "--policy", OFFLINE).wait()
+        if outcome.status != "OK" or read(outcome.text) != self.content[self.facts["files"]["model.bin"]["etag"]]:
+            self.fail(f"without the hub: {outcome}")
+
+    # ---- looking ----
+
+    def look(self):
+        """{etag: ranges} that need not be fetched any more. What is there is right, whenever its process died."""
+        here = {}
+        if wrong := [one for one in layout.breaches(self.cache) if "without a snapshot" not in one]:
+            self.fail(str(wrong))
+        for path in hubtest.glob_files(self.cache, "blobs"):
+            name = os.path.basename(path)
+            if layout.HASH.fullmatch(name):
+                here.setdefault(name, []).append((0, len(self.content[name])))
+        for journal in hubtest.journals(self.place):
+            etag = re.search(r"([0-9a-f]{64})\.j\d+\.tenon", journal.path).group(1)
+            if journal.durable:
+                data = read(os.path.join(os.path.dirname(journal.path), journal.data))
+                for first, end in journal.durable:
+                    if data[first:end] != self.content[etag][first:end]:
+                        self.fail(f"the bytes {first}-{end} of {etag} are durable and wrong")
+                here.setdefault(etag, []).extend(journal.durable)
+        return here
+
+    def judge(self, here):
+        """The run that has just ended asked for nothing that was there, and nothing twice."""
+        sent = {}
+        for one in self.hub.requests(method="GET"):
+            if not one["etag"] or self.tag not in one["headers"]["user-agent"].split():
+                continue
+            size = len(self.content[one["etag"]])
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", one["range"] or f"bytes=0-{size - 1}")
+            asked = [(int(asked.group(1)), int(asked.group(2)) + 1)]
+            if again := common(asked, here.get(one["etag"], [])):
+                self.fail(f"{again} durable bytes of {one['file']} were asked for again: {asked} of {size}; here were {sums(here[one['etag']])}")
+            interval = (one["start"], one["start"] + one["sent"])
+            if again := common([interval], sent.get(one["etag"], [])):
+                self.fail(f"{again} bytes of {one['file']} were sent twice to one process")
+            sent.setdefault(one["etag"], []).append(interval)
+        self.sent += sum(map(length, sent.values()))
+        self.kept = max(self.kept, sum(map(length, here.values())))
+        self.hub.clear_requests()
+
+
+class OnePart(Life):
+    settings = ONE
+
+
+class Folder(Life):
+    """Into a folder of the user's."""
+
+    def describe(self):
+        super().describe()
+        self.place = os.path.join(self.home, "folder")
+        self.command = ("download", "model.bin", "--folder", self.place)
+
+    def settle(self):
+        found = hubtest.files_below(self.place)
+        if found != {"model.bin": self.content[self.facts["files"]["model.bin"]["etag"]]}:
+            self.fail(f"in the folder are {sorted(found)}")
+        notes = sorted(os.listdir(os.path.join(self.place, ".cache", "huggingface", "download")))
+        if notes != ["model.bin.lock", "model.bin.metadata"]:
+            self.fail(f"beside the files are {notes}")
+
+    def look(self):
+        here = super().look()
+        path = os.path.join(self.place, "model.bin")
+        if os.path.exists(path):
+            (etag,) = [etag for etag, data in self.content.items() if data == read(path)] or [None]
+            if etag is None:
+                self.fail("the file has its name and is wrong")
+            here[etag] = [(0, len(self.content[etag]))]
+        return here
+
+
+class Snapshot(Life):
+    """Several files, large, small, empty."""
+
+    command = ("snapshot",)
+
+    def describe(self):
+        files = {f"part-{number}.safetensors": self.noise(number, self.chance.randrange(1 * MIB + 1, 3 * MIB)) for number in range(3)}
+        files.update({f"text/{number}/words.txt": f"{number} of {self.name}\n" * 100 for number in range(5)})
+        files.update({"small.bin": self.noise("small", 70000), "empty.txt": "", "README.md": f"# {self.name}\n"})
+        self.facts = self.hub.put_repository({"id": self.identity, "files": files})
+        self.know(self.facts["files"], files)
+
+    def check_files(self):
+        outcome = self.start("snapshot", "--policy", OFFLINE).wait()
+        found = hubtest.files_below(outcome.text) if outcome.status == "OK" else {}
+        if found != {path: self.content[facts["etag"]] for path, facts in self.facts["files"].items()}:
+            self.fail(f"without the hub: {sorted(found)} {outcome}")
+
+
+class Moving(Life):
+    """Between two processes the branch may move to a commit with another content, and back."""
+
+    def describe(self):
+        models = [self.noise(which, self.chance.randrange(2 * MIB, 4 * MIB)) for which in ("first", "second")]
+        self.facts = self.hub.put_repository({"id": self.identity, "commits": [
+            {"files": {"config.json": self.name, "model.bin": models[0]}}, {"files": {"model.bin": models[1]}}]})
+        self.know(self.facts["files"], {"config.json": self.name, "model.bin": models[1]})
+        first = Generated(models[0]["size"], models[0]["seed"])
+        self.content[first.sha256] = first.bytes()
+        self.etags = [first.sha256, self.facts["files"]["model.bin"]["etag"]]
+        self.at = 1
+
+    def move(self, to):
+        self.at = to
+        self.hub.move(self.identity, commit=self.facts["commits"][to])
+        self.facts["files"]["model.bin"]["etag"] = self.etags[to]
+
+    def between(self):
+        if self.chance.random() < 0.4:
+            self.move(1 - self.at)
+
+    def end(self):
+        self.hub.clear_faults()
+        self.finish()
+        self.check_files()
+        self.move(1 - self.at)
+        self.finish()
+        self.settle()
+
+
+
+
+
+class Killed(unittest.TestCase):
+    """Each test is one kind of life, led again and again until its share of the kills is used up."""
+
+    @classmethod
+    def setUpClass(cls):
+        print(f"{KILLS} kills; to do it again: TENON_SEED={SEED}", flush=True)
+        scratch = tempfile.TemporaryDirectory(dir=os.environ.get("TENON_TMP"))
+        cls.addClassCleanup(scratch.cleanup)
+        cls.scratch = os.path.realpath(scratch.name)
+        cls.hubs = [Simulator("hub") for _ in range(AT_ONCE)]
+        for hub in cls.hubs:
+            cls.addClassCleanup(hub.stop)
+
+    def lead(self, kind):
+        """Lives side by side, each with a simulator of its own, until there were enough kills."""
+        enough, lives, lock = -(-KILLS // 5), [], threading.Lock()
+
+        def lead_some(number):
+            count = 0
+            while sum(life.kills for life in lives) < enough:
+                count += 1
+                name = f"{kind.__name__.lower()}-{number}-{count}"
+                life = kind(self.hubs[number], self.scratch, random.Random(f"{SEED} {name}"), name)
+                with lock:
+                    lives.append(life)
+                life.live(life.chance.randrange(1, FIRST_FEW))
+                shutil.rmtree(life.home)
+
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            for future in [pool.submit(lead_some, number) for number in range(AT_ONCE)]:
+                future.result()
+        wanted = sum(len(data) for life in lives for data in life.content.values())
+        print(f"{sum(life.kills for life in lives)} kills in {len(lives)} downloads; {sum(life.kept > 0 for life in lives)} went on from "
+              f"durable bytes; sent {sum(life.sent for life in lives) / wanted:.2f} times what was wanted ... ", end="", flush=True)
+        self.assertGreater(sum(life.kept for life in lives), 0, "no kill came after something was durable")
+
+    def test_large_file_in_parts(self):
+        self.lead(Life)
+
+    def test_large_file_in_one_part(self):
+        self.lead(OnePart)
+
+    def test_snapshot(self):
+        self.lead(Snapshot)
+
+    def test_branch_that_moves(self):
+        self.lead(Moving)
+
+    def test_into_a_folder(self):
+        self.lead(Folder)
+
+
+if __name__ == "__main__":
+    suite.main()
