@@ -30,16 +30,17 @@
  * Global state: tenon has none that is written. libcurl and OpenSSL have theirs: each context that asks the network takes
  * and gives back one counted curl_global_init, which is safe from any thread where curl_version_info() shows
  * CURL_VERSION_THREADSAFE (7.84 and later); with an older libcurl make the first request before other threads use it.
- * libcurl may resolve names on threads of its own. tenon starts no thread and no signal handler, prints nothing, changes
- * no locale, and reads the environment only in tenon_context_open. A context's allocator serves tenon's own objects;
- * libcurl, jansson and OpenSSL keep using malloc, because their hooks would change the whole process.
+ * libcurl may resolve names on threads of its own. tenon starts no thread, installs no signal handler, prints nothing,
+ * changes no locale, and reads the environment only in tenon_context_open. A context's allocator serves tenon's own
+ * objects; libcurl, jansson and OpenSSL keep using malloc, because their hooks would change the whole process.
  *
  * How it may grow: nothing here is ever changed or removed before the soname changes. New functions, new constants, new
  * settings and new fields at the end of a struct are added. Every struct begins with struct_size, set by the caller to
- * sizeof: an options struct larger than the library knows is accepted while its unknown tail is zero, and otherwise every
- * function that takes options refuses it with TENON_ERROR_UNSUPPORTED; into a row the library writes what both sides know, zeroes the caller's rest and
- * lowers struct_size to what it filled. Lists of text end with NULL. A value of an enumeration that a caller does not know
- * is no error: treat it as its 0. Structs have the same layout on every 64-bit system.
+ * sizeof. An options struct larger than the library knows is accepted while its unknown tail is zero; otherwise every
+ * function that takes options refuses it with TENON_ERROR_UNSUPPORTED. Into a row the library writes what both sides know;
+ * it zeroes the caller's rest and lowers struct_size to what it filled. Lists of text end with NULL. A value of an
+ * enumeration that a caller does not know is no error: treat it as its 0. Structs have the same layout on every 64-bit
+ * system.
  *
  * Tags, read by the binding generator and checked by the tests (the list is closed): @param[in|out|in,out], @nullable,
  * @transfer{full|none}, @array, @scope{call|task|context}, @return, @text, @json, @bytes, @row, @error,
@@ -63,7 +64,7 @@ extern "C" {
 #define TENON_VERSION_MINOR 1
 #define TENON_VERSION_PATCH 0
 
-/** A joined set of one event loop, its connections, credentials and settings. @since 0.1 */
+/** One event loop with its connections, credentials and settings. @since 0.1 */
 typedef struct tenon_context tenon_context;
 /** One operation under way, and afterwards its result. @since 0.1 */
 typedef struct tenon_task tenon_task;
@@ -405,7 +406,7 @@ typedef struct tenon_setting {
 /**
  * Read the table of settings, row by row.
  *
- * @param[in]    index    0 for the first row
+ * @param[in]     index    0 for the first row
  * @param[in,out] setting  the row; its texts live as long as the library is loaded
  * @error TENON_ERROR_ARGUMENT  setting is NULL or its struct_size is not set
  * @return TENON_OK, or TENON_DONE past the last row
@@ -478,9 +479,10 @@ void tenon_context_wake(tenon_context *context);
 /**
  * The detail of the last call on this context, or on a handle of it, that failed without a task.
  *
- * @param[in]    context  the context
+ * @param[in]     context  the context
  * @param[in,out] error    the row; its texts live until the next call on the context
  * @error TENON_ERROR_ARGUMENT  error is NULL or its struct_size is not set
+ * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
  * @since 0.1
  */
@@ -559,7 +561,7 @@ void tenon_task_cancel(tenon_task *task);
 /**
  * How far a task is.
  *
- * @param[in]    task      the task
+ * @param[in]     task      the task
  * @param[in,out] progress  the row; its texts live until the next call on the task
  * @error TENON_ERROR_ARGUMENT  progress is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
@@ -571,9 +573,10 @@ tenon_status tenon_task_progress(tenon_task *task, tenon_progress *progress);
 /**
  * Why a task failed.
  *
- * @param[in]    task   the task
+ * @param[in]     task   the task
  * @param[in,out] error  the row; status TENON_OK when it did not fail; its texts live as long as the task
  * @error TENON_ERROR_ARGUMENT  error is NULL or its struct_size is not set
+ * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
  * @since 0.1
  */
@@ -1017,7 +1020,8 @@ tenon_status tenon_hub_list(tenon_hub *hub, const char *repository, const tenon_
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_hub_references(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task);
+tenon_status tenon_hub_references(tenon_hub *hub, const char *repository, const tenon_repository_options *options,
+                                  tenon_task **task);
 
 /**
  * Ask whether a repository, a revision or a file exists: the task is done when it does.
@@ -1050,7 +1054,8 @@ tenon_status tenon_hub_references(tenon_hub *hub, const char *repository, const 
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_hub_exists(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *options, tenon_task **task);
+tenon_status tenon_hub_exists(tenon_hub *hub, const char *repository, const char *path,
+                              const tenon_repository_options *options, tenon_task **task);
 
 /** Flags of tenon_download_options. @since 0.1 */
 enum {
@@ -1101,7 +1106,7 @@ typedef struct tenon_download_options {
  * @error TENON_ERROR_UNAUTHORIZED  the token is not accepted
  * @error TENON_ERROR_FORBIDDEN  the token may not read it
  * @error TENON_ERROR_GATED  the licence must be accepted first
- * @error TENON_ERROR_NETWORK  the hub cannot be reached, and the cache has it not
+ * @error TENON_ERROR_NETWORK  the hub cannot be reached, and it is not in the cache
  * @error TENON_ERROR_TLS  the hub's certificate is not trusted
  * @error TENON_ERROR_TIMEOUT  the hub went silent
  * @error TENON_ERROR_RATE_LIMITED  the hub asks to wait longer than the setting transport.wait_ms allows
@@ -1115,7 +1120,8 @@ typedef struct tenon_download_options {
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_hub_download(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options, tenon_task **task);
+tenon_status tenon_hub_download(tenon_hub *hub, const char *repository, const char *path,
+                                const tenon_download_options *options, tenon_task **task);
 
 /**
  * Fetch a repository, or the part of it that patterns choose, into the cache or into a folder.
@@ -1198,7 +1204,8 @@ typedef struct tenon_read_options {
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_hub_read(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options, tenon_task **task);
+tenon_status tenon_hub_read(tenon_hub *hub, const char *repository, const char *path,
+                            const tenon_read_options *options, tenon_task **task);
 
 /** What is published. @kind{options} @since 0.1 */
 typedef struct tenon_publish_options {
@@ -1449,7 +1456,7 @@ void tenon_accelerator_free(tenon_accelerator *accelerator);
 /**
  * What an accelerator is.
  *
- * @param[in]    accelerator  the accelerator
+ * @param[in]     accelerator  the accelerator
  * @param[in,out] machine      the row; its texts live as long as the accelerator
  * @error TENON_ERROR_ARGUMENT  machine is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
@@ -1561,7 +1568,8 @@ enum {
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_accelerator_fit(tenon_accelerator *accelerator, const char *model, const tenon_plan_options *options, tenon_task **task);
+tenon_status tenon_accelerator_fit(tenon_accelerator *accelerator, const char *model,
+                                   const tenon_plan_options *options, tenon_task **task);
 
 /** One accelerator that a plan looked at. @kind{row} @since 0.1 */
 typedef struct tenon_offer {
@@ -1627,7 +1635,8 @@ typedef struct tenon_reason {
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_accelerator_plan(tenon_context *context, const char *model, const tenon_plan_options *options, tenon_task **task);
+tenon_status tenon_accelerator_plan(tenon_context *context, const char *model, const tenon_plan_options *options,
+                                    tenon_task **task);
 
 /**
  * Check whether jobs can run on an accelerator, before one is submitted: what runs them, folders, engines, limits.
@@ -1931,7 +1940,7 @@ tenon_status tenon_job_id(tenon_job *job, const char **id);
 /**
  * What is known of a job now; never waits.
  *
- * @param[in]    job     the job
+ * @param[in]     job     the job
  * @param[in,out] report  the row; its texts live until the next call on the job
  * @error TENON_ERROR_ARGUMENT  report is NULL or its struct_size is not set
  * @error TENON_ERROR_MEMORY  out of memory
@@ -2283,7 +2292,8 @@ typedef struct tenon_piece {
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_inference_chat(tenon_context *context, const char *target, const tenon_chat_options *options, tenon_task **task);
+tenon_status tenon_inference_chat(tenon_context *context, const char *target, const tenon_chat_options *options,
+                                  tenon_task **task);
 
 /** A text to be continued. @kind{options} @since 0.1 */
 typedef struct tenon_complete_options {
@@ -2330,7 +2340,8 @@ typedef struct tenon_complete_options {
  * @thread{one}
  * @since 0.1
  */
-tenon_status tenon_inference_complete(tenon_context *context, const char *target, const tenon_complete_options *options, tenon_task **task);
+tenon_status tenon_inference_complete(tenon_context *context, const char *target,
+                                      const tenon_complete_options *options, tenon_task **task);
 
 /** One model that a server has. @kind{row} @since 0.1 */
 typedef struct tenon_model {
@@ -2388,8 +2399,8 @@ tenon_status tenon_inference_models(tenon_context *context, const char *target, 
 /**
  * Take the next repository of a task.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] repository  the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2403,8 +2414,8 @@ tenon_status tenon_task_next_repository(tenon_task *task, int64_t timeout_ms, te
 /**
  * Take the next file of a task.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] file        the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2418,8 +2429,8 @@ tenon_status tenon_task_next_file(tenon_task *task, int64_t timeout_ms, tenon_fi
 /**
  * Take the next branch, tag or pull request of a task.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] reference   the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2433,8 +2444,8 @@ tenon_status tenon_task_next_reference(tenon_task *task, int64_t timeout_ms, ten
 /**
  * Take the next thing that was checked.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] check       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2448,8 +2459,8 @@ tenon_status tenon_task_next_check(tenon_task *task, int64_t timeout_ms, tenon_c
 /**
  * Take the next accelerator of a task.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] machine     the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2463,8 +2474,8 @@ tenon_status tenon_task_next_machine(tenon_task *task, int64_t timeout_ms, tenon
 /**
  * Take the next item of memory of a task.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] memory      the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2478,8 +2489,8 @@ tenon_status tenon_task_next_memory(tenon_task *task, int64_t timeout_ms, tenon_
 /**
  * Take the next offer of a plan.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] offer       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2493,8 +2504,8 @@ tenon_status tenon_task_next_offer(tenon_task *task, int64_t timeout_ms, tenon_o
 /**
  * One reason behind the offer that was taken last.
  *
- * @param[in]    task    the task
- * @param[in]    index   0 for the first reason
+ * @param[in]     task    the task
+ * @param[in]     index   0 for the first reason
  * @param[in,out] reason  the row; its texts live until the next offer is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  no offer was taken, another thread is inside, or this is a forked child
@@ -2507,8 +2518,8 @@ tenon_status tenon_task_offer_reason(tenon_task *task, uint32_t index, tenon_rea
 /**
  * One item of the memory behind the offer that was taken last.
  *
- * @param[in]    task    the task
- * @param[in]    index   0 for the first item
+ * @param[in]     task    the task
+ * @param[in]     index   0 for the first item
  * @param[in,out] memory  the row; its texts live until the next offer is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  no offer was taken, another thread is inside, or this is a forked child
@@ -2521,8 +2532,8 @@ tenon_status tenon_task_offer_memory(tenon_task *task, uint32_t index, tenon_mem
 /**
  * Take the next report of a task.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] report      the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2536,8 +2547,8 @@ tenon_status tenon_task_next_report(tenon_task *task, int64_t timeout_ms, tenon_
 /**
  * Take the next line of a job's log.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] line        the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2551,8 +2562,8 @@ tenon_status tenon_task_next_log_line(tenon_task *task, int64_t timeout_ms, teno
 /**
  * Take the next measurement of a job.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] metric      the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2566,8 +2577,8 @@ tenon_status tenon_task_next_metric(tenon_task *task, int64_t timeout_ms, tenon_
 /**
  * Take the next piece of an answer.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] piece       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child
@@ -2581,8 +2592,8 @@ tenon_status tenon_task_next_piece(tenon_task *task, int64_t timeout_ms, tenon_p
 /**
  * Take the next model of a server.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait; 0 polls, -1 waits
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait; 0 polls, -1 waits
  * @param[in,out] model       the row; its texts live until the next row is taken or the task is freed
  * @error TENON_ERROR_ARGUMENT  the row is NULL or its struct_size is not set
  * @error TENON_ERROR_MISUSE  the task yields other rows, another thread is inside, or this is a forked child

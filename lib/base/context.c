@@ -399,7 +399,9 @@ void tenon_context_wake(tenon_context *context)
 
 tenon_status tenon_context_error(tenon_context *context, tenon_error *error)
 {
-    if (context == NULL || error == NULL)
-        return TENON_ERROR_ARGUMENT;
-    return tn_failure_row(&context->failure, error);
+    tenon_status status = error != NULL ? tn_enter(context) : TENON_ERROR_ARGUMENT;
+
+    if (status != TENON_OK)
+        return status;
+    return tn_leave(context, tn_failure_row(&context->failure, error));
 }

@@ -391,7 +391,11 @@ tenon_status tenon_task_progress(tenon_task *task, tenon_progress *row)
 
 tenon_status tenon_task_error(tenon_task *task, tenon_error *error)
 {
-    return task != NULL ? tn_failure_row(&task->failure, error) : TENON_ERROR_ARGUMENT;
+    tenon_status status = error != NULL ? enter_task(task) : TENON_ERROR_ARGUMENT;
+
+    if (status != TENON_OK)
+        return status;
+    return leave_task(task, tn_failure_row(&task->failure, error));
 }
 
 tenon_status tenon_task_text(tenon_task *task, const char **text)

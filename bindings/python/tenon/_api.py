@@ -18,7 +18,7 @@ from ._values import Document, Text, Texts, choice, document, options, row_struc
 
 
 class Context(ContextBase):
-    """A joined set of one event loop, its connections, credentials and settings."""
+    """One event loop with its connections, credentials and settings."""
 
     _free = staticmethod(library.tenon_context_free)
 
@@ -67,9 +67,9 @@ class Task(TaskBase[Item, Result]):
 
     _free = staticmethod(library.tenon_task_free)
 
-    def state(self) -> None:
+    def state(self) -> Status:
         """The state of a task, without waiting and without doing anything."""
-        self.context._call(library.tenon_task_state, self)
+        return Status(self.context._ask(library.tenon_task_state, self))
 
     def cancel(self) -> None:
         """Cancel a task: it ends with Status.ERROR_CANCELLED before this call returns, and what it had made durable stays.
@@ -295,7 +295,7 @@ class Hub(Handle):
         UnauthorizedError: the token is not accepted
         ForbiddenError: the token may not read it
         GatedError: the licence must be accepted first
-        NetworkError: the hub cannot be reached, and the cache has it not
+        NetworkError: the hub cannot be reached, and it is not in the cache
         TlsError: the hub's certificate is not trusted
         TimeoutError: the hub went silent
         RateLimitedError: the hub asks to wait longer than the setting transport.wait_ms allows
