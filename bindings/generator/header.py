@@ -235,22 +235,22 @@ def common_prefix(names: List[str]) -> str:
 
 
 # The two headers that tenon.h includes, so that no system's own are needed and every target can be asked.
-_FOLDER = "/freestanding/"
+FOLDER = "/freestanding/"
 _TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "intptr", "uintptr")
-_FILES = [
-    (_FOLDER + "stddef.h", "typedef __SIZE_TYPE__ size_t;\n#define NULL ((void *)0)\n"),
-    (_FOLDER + "stdint.h", "".join(f"typedef __{name.upper()}_TYPE__ {name}_t;\n" for name in _TYPES)),
+FREESTANDING = [
+    (FOLDER + "stddef.h", "typedef __SIZE_TYPE__ size_t;\n#define NULL ((void *)0)\n"),
+    (FOLDER + "stdint.h", "".join(f"typedef __{name.upper()}_TYPE__ {name}_t;\n" for name in _TYPES)),
 ]
 
 
 def read(path: str, target: str = "x86_64-linux-gnu", text: Optional[str] = None) -> Header:
     """Reads the header at a path, or the text that stands in for it, as a system sees it that clang calls by that target."""
-    arguments = ["-x", "c", "-std=c11", "-fparse-all-comments", "-nostdinc", "-isystem", _FOLDER, "-target", target]
+    arguments = ["-x", "c", "-std=c11", "-fparse-all-comments", "-nostdinc", "-isystem", FOLDER, "-target", target]
     if text is None:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     with_macros = cindex.TranslationUnit.PARSE_DETAILED_PROCESSING_RECORD
-    unit = cindex.Index.create().parse(path, arguments, _FILES + [(path, text)], with_macros)
+    unit = cindex.Index.create().parse(path, arguments, FREESTANDING + [(path, text)], with_macros)
     faults = [str(fault) for fault in unit.diagnostics if fault.severity >= cindex.Diagnostic.Error]
     if faults:
         raise SyntaxError("\n".join(faults))

@@ -13,6 +13,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
 import suite  # noqa: E402
+from clang import cindex  # noqa: E402
 from layout import HEADER, TARGETS, layout  # noqa: E402
 from generator import description, header, rules  # noqa: E402
 
@@ -169,6 +170,13 @@ class Rules(unittest.TestCase):
             silent -= {rule for rule in silent if list(rule(spoiled))}
         self.assertEqual([rule.__name__ for rule in silent], [])
 
+    def test_the_header_lists_the_tags(self):
+        text = read_text(HEADER)
+        listed = text[text.index("Tags, read by"):text.index("#ifndef TENON_H")]
+        self.assertEqual(set(re.findall(r"@(\w+)", listed)), rules.FUNCTION_TAGS | rules.OTHER_TAGS)
+        for name, values in (("transfer", rules.TRANSFERS), ("scope", rules.SCOPES), ("thread", rules.THREADS), ("kind", rules.KINDS)):
+            self.assertEqual(set(re.search(rf"@{name}\{{(.*?)\}}", listed)[1].split("|")), values)
+
     def test_what_does_not_compile_is_refused(self):
         with self.assertRaises(SyntaxError):
             header.read("spoiled.h", text="typedef tenon_unknown tenon_other;")
@@ -179,6 +187,15 @@ class Rules(unittest.TestCase):
         spoiled = good.replace(" * @thread{one}\n * @since 0.1\n */\n" + OPEN, " * @since 0.1\n */\n" + OPEN)
         found = rules.check(header.read("spoiled.h", text=spoiled))
         self.assertEqual(found, [f"spoiled.h:{line}: tenon_hub_open @thread is missing"])
+
+
+def clang_says(language, *options, more=""):
+    """The warnings and errors of libclang, which is here for the generator: the program clang need not be."""
+    text = f'#include "{HEADER}"\n{more}'
+    quiet = ["-Wno-documentation", "-Wno-documentation-unknown-command", "-Wno-c++98-compat", "-Wno-c++98-compat-pedantic"]
+    arguments = ["-x", language, *WARNINGS, *options, *quiet, "-nostdinc", "-isystem", header.FOLDER]
+    unit = cindex.Index.create().parse("program", arguments, header.FREESTANDING + [("program", text)])
+    return [f"{fault} [{fault.option}]" for fault in unit.diagnostics if fault.severity >= cindex.Diagnostic.Warning]
 
 
 class Compiles(unittest.TestCase):
@@ -207,10 +224,18 @@ class Compiles(unittest.TestCase):
         self.compile("g++", "c++", "-std=c++20", "-Wconversion", "-Wold-style-cast")
 
     def test_clang_c11(self):
-        self.compile("clang", "c", "-std=c11", "-Weverything", "-Wno-documentation", "-Wno-documentation-unknown-command")
+        self.assertEqual(clang_says("c", "-std=c11", "-Weverything"), [])
 
     def test_clang_cxx_17(self):
-        self.compile("clang", "c++", "-std=c++17")
+        self.assertEqual(clang_says("c++", "-std=c++17", "-Weverything"), [])
+
+    def test_clang_for_every_system(self):
+        for target in TARGETS:
+            with self.subTest(target=target):
+                self.assertEqual(clang_says("c", "-std=c11", "-target", target), [])
+
+    def test_clang_would_complain(self):
+        self.assertIn("-Wstrict-prototypes", clang_says("c", "-std=c11", "-Weverything", "-DTENON_H", more="int f();\n")[0])
 
 
 class Layout(unittest.TestCase):
