@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PYTHON = os.path.join(ROOT, "bindings", "python")
-BUILD = os.environ.get("TENON_BUILD", os.path.join(ROOT, "build"))
+BUILD = os.environ.get("TENON_BUILD", os.path.join(ROOT, "build", "plain"))
 LIBRARY = os.path.join(BUILD, "lib", "libtenon.so")
 
 os.environ.setdefault("TENON_LIBRARY", LIBRARY)

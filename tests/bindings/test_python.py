@@ -1,5 +1,6 @@
 """The Python package as its users meet it: loading, contexts, errors, handles, tasks, threads, asyncio, jobs."""
 
+import ast
 import asyncio
 import contextlib
 import ctypes
@@ -96,6 +97,11 @@ class Loading(Case):
                 "except tenon.UnsupportedError as error:\n    print(int(error.status), error.message)")
         result = run_python(code, TENON_LIBRARY=path)
         self.assertEqual(result.stdout.strip(), f"-26 libtenon 0.0.9 ({path}) has no tenon_context_open", result.stderr)
+
+    def test_it_is_written_for_python_3_9(self):
+        for name in sorted(os.listdir(os.path.join(PYTHON, "tenon"))):
+            if name.endswith(".py"):
+                ast.parse(read_text(PYTHON, "tenon", name), name, feature_version=(3, 9))
 
     def test_it_needs_no_package_but_its_own(self):
         result = run_python("import sys; before = set(sys.modules); import tenon\n"
