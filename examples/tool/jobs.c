@@ -141,7 +141,18 @@ void job_options(const struct tool *tool, tenon_job_options *options)
 
 /* ---- ps ---- */
 
-static void print_job(struct tool *tool, const tenon_job_report *report, int64_t now)
+/* Since when, by a clock that may have been set back meanwhile. */
+static int64_t age(int64_t since_ms)
+{
+    struct timespec now;
+    int64_t ms;
+
+    timespec_get(&now, TIME_UTC);
+    ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - since_ms;
+    return ms > 0 ? ms : 0;
+}
+
+static void print_job(struct tool *tool, const tenon_job_report *report)
 {
     static const enum style looks[] = { STYLE_PLAIN, STYLE_WARN, STYLE_GOOD, STYLE_DIM, STYLE_BAD };
     int look = report->state == TENON_JOB_RUNNING ? 2 : report->state < TENON_JOB_RUNNING ? 1 : report->state == TENON_JOB_FAILED ? 4 : 3;
@@ -150,7 +161,7 @@ static void print_job(struct tool *tool, const tenon_job_report *report, int64_t
     fputs("  ", stdout);
     put_column(stdout, report->name, 18);
     printf("  %-5s  %s%-10s%s  ", mode_word(report->mode), style(&tool->out, looks[look]), state_word(report->state), style(&tool->out, STYLE_PLAIN));
-    put_column(stdout, say_duration(now - report->submitted_ms).text, 12);
+    put_column(stdout, say_duration(age(report->submitted_ms)).text, 12);
     fputs("  ", stdout);
     if (report->state == TENON_JOB_FAILED)
         put_text(stdout, report->message);
@@ -165,7 +176,6 @@ static int list_jobs(struct tool *tool, tenon_task *task)
 {
     tenon_job_report report = { .struct_size = sizeof report };
     struct json_array array = { stdout, 0 };
-    int64_t now = (int64_t)time(NULL) * 1000;
     tenon_status status = tenon_task_next_report(task, -1, &report);
 
     if (status < 0)
@@ -182,7 +192,7 @@ static int list_jobs(struct tool *tool, tenon_task *task)
             json_array_next(&array);
             json_row(stdout, report_fields, &report);
         } else
-            print_job(tool, &report, now);
+            print_job(tool, &report);
     }
     if (tool->arguments.json) {
         json_array_end(&array);

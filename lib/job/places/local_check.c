@@ -115,7 +115,7 @@ static tenon_status check_driver(struct check *check, struct text *words)
     return push(check, "driver", known ? TENON_CHECK_YES : TENON_CHECK_UNKNOWN, words, "Install the driver of the accelerator.");
 }
 
-/* Engines serve models without a recipe; nothing else needs them. */
+/* Engines serve models without a recipe; nothing else needs them, so that one is absent is not wrong. */
 static tenon_status check_engine(struct check *check, const char *suffix, struct text *words)
 {
     struct tenon_context *context = check->task.handle.context;
@@ -131,7 +131,7 @@ static tenon_status check_engine(struct check *check, const char *suffix, struct
     }
     tn_text_init(&fix, words->memory, 400);
     tn_text_format(&fix, "Install %s to serve %s models without a recipe; with a recipe it is not needed.", engine->program, engine->format);
-    status = push(check, engine->program, found ? TENON_CHECK_YES : TENON_CHECK_NO, words, tn_text(&fix));
+    status = push(check, engine->program, found ? TENON_CHECK_YES : TENON_CHECK_UNKNOWN, words, tn_text(&fix));
     tn_text_clear(&fix);
     return status;
 }
