@@ -14,7 +14,6 @@ story=$PWD/build/story
 tool=$PWD/build/release/examples/tenon
 tiny=tenon/tiny
 joiner=me/joiner
-serving=
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -43,38 +42,35 @@ build() {
 
 # Ends what an earlier run may have left behind, and what this one would.
 clear_away() {
-    for job in $serving $("$tool" ps --label story=joiner --json 2>/dev/null | sed -n 's/.*"id": "\(local:[0-9a-f]*\)".*/\1/p'); do
-        "$tool" stop --quiet --now "$job" 2>/dev/null || true
+    for job in $("$tool" ps --json 2>/dev/null | sed -n 's/.*"id": "\(local:[0-9a-f]*\)".*/\1/p'); do
+        "$tool" stop --quiet --now "$job" || true
     done
 }
 
-begin() {
-    # A hub of our own, with the tiny model in it; a cache and jobs of our own.
-    export HF_ENDPOINT="file://$story/hub" HF_HOME="$story/cache" TENON_JOBS="$story/jobs" OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-    clear_away
-    rm -rf "$story"
-    mkdir -p "$story"
-    cp -R examples/hub "$story/hub"
-    trap clear_away EXIT
-    trap 'exit 130' INT TERM
-}
-
-# What a model of the Hub is, and whether this machine could serve and train it.
-real_model() (
-    unset HF_ENDPOINT HF_HOME
-    say "$1, from the Hugging Face Hub"
+# What a model of the Hub is, what this machine could do with it, and an answer where an engine is installed.
+real_model() {
+    say "$1, from ${HF_ENDPOINT:-the Hugging Face Hub}"
     tenon info "$1"
     tenon plan "$1" || [ $? = 6 ]
     tenon plan "$1" --lora || [ $? = 6 ]
     tenon download "$1"
     if command -v llama-server >/dev/null || command -v vllm >/dev/null; then
-        tenon serve "$1" --name story-model --label story=joiner --detach
-        tenon chat story-model "In one sentence: what is a tenon?"
-        tenon stop story-model
+        tenon serve "$1" --name model --detach
+        tenon chat model "What is a tenon?"
+        tenon stop model
     else
-        printf '\nTo serve it, install llama-server (for GGUF files) or vllm (for safetensors). The story goes on with a tiny model.\n'
+        printf '\nTo serve it, install llama-server (for GGUF files) or vllm (for safetensors).\n'
     fi
-)
+    say "The story goes on with a tiny model"
+}
+
+# A hub of our own, with the tiny model in it, and a cache of our own.
+begin() {
+    rm -rf "$story"
+    mkdir -p "$story"
+    cp -R examples/hub "$story/hub"
+    export HF_ENDPOINT="file://$story/hub" HF_HOME="$story/cache"
+}
 
 story() {
     say "1. A model comes from a hub ($HF_ENDPOINT)"
@@ -85,15 +81,14 @@ story() {
     tenon plan "$tiny" --train
 
     say "3. A job on this machine trains it, and shows its loss"
-    tenon train examples/workload/train.json --model "$tiny" --output "$story/trained" --label story=joiner --name lesson
+    tenon train examples/workload/train.json --model "$tiny" --output build/story/trained --name lesson
     tenon ps --all
 
     say "4. The result is published back to the hub"
-    tenon publish "$joiner" "$story/trained" --message "What the tiny model has learned"
+    tenon publish "$joiner" build/story/trained --message "What the tiny model has learned"
 
     say "5. A job serves it"
-    tenon serve "$joiner" --recipe examples/workload/serve.json --label story=joiner --name joiner --detach
-    serving=joiner
+    tenon serve "$joiner" --recipe examples/workload/serve.json --name joiner --detach
     tenon ps
 
     say "6. Ask it"
@@ -102,7 +97,6 @@ story() {
 
     say "7. Stop it"
     tenon stop joiner
-    serving=
 }
 
 the_end() {
@@ -117,7 +111,11 @@ END
 mkdir -p build
 install
 build
-begin
+export TENON_JOBS="$story/jobs" OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+clear_away
+trap clear_away EXIT
+trap 'exit 130' INT TERM
 [ $# = 0 ] || real_model "$1"
+begin
 story
 the_end

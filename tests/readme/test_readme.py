@@ -90,8 +90,8 @@ class Readme(unittest.TestCase):
                                                                                       (name.startswith("build") or name == ".git")])
         return folder
 
-    def story(self, *words):
-        return self.run_here(["sh", "examples/story.sh", *words], self.checkout())
+    def story(self, *words, **environment):
+        return self.run_here(["sh", "examples/story.sh", *words], self.checkout(), **environment)
 
 
 class Form(Readme):
@@ -159,6 +159,20 @@ class Story(Readme):
             self.assertIn("joiner: stopped", output)
             self.assertIn("== That was it", output)
         self.terminal_commands()
+
+    def test_story_with_a_model(self):
+        """A model of the reader's own choice, served by an engine that is installed."""
+        programs = os.path.join(self.scratch, "programs")
+        os.makedirs(programs)
+        with open(os.path.join(programs, "vllm"), "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
+            file.write(f"#!/bin/sh\nexec /usr/bin/python3 '{ROOT}/examples/workload/serve.py'\n")
+        output = self.story("tenon/joiner", PATH=f"{programs}:{os.environ['PATH']}")
+        before, after = output.split("== The story goes on with a tiny model")
+        self.assertIn("tenon/joiner, from file:", before)
+        self.assertIn("adapters", before)
+        self.assertIn("It fits into a mortise.", before)
+        self.assertIn("model: stopped", before)
+        self.assertIn("== That was it", after)
 
     def terminal_commands(self):
         """The commands of the section on the terminal, with the tool that the first command has built."""
