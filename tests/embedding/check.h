@@ -1,0 +1,16 @@
+/* What the programs of this folder have in common: the first thing that is not as it should be ends them. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CHECK(condition)                                                            \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);         \
+            exit(1);                                                                \
+        }                                                                           \
+    } while (0)
+
+#endif
