@@ -217,6 +217,7 @@ static tenon_status download_step(struct co *co)
         status = fail_offline(download);
     else {
         tn_task_stage(task, "asking", download->path);
+        download->metadata.request.retry_count = &task->progress.retries;
         /* With something to fall back on nobody wants to wait for a hub that does not answer. */
         tn_metadata_start(&download->metadata, &download->base.repository, download->path,
                           download->base.policy != TENON_CACHE_FRESH && is_here(download) ? 0 : -1, co);

@@ -491,7 +491,7 @@ static int64_t end_of_part(const struct fetch *fetch, int64_t first)
     for (int32_t i = 0; i < fetch->part_count; i++)
         if (fetch->parts[i].active && fetch->parts[i].next > first && fetch->parts[i].next < end)
             end = fetch->parts[i].next;
-    return end - first > most && !fetch->single && fetch->part_count > 1 ? first + most : end;
+    return end - first > most && !fetch->single ? first + most : end;
 }
 
 static void start_parts(struct fetch *fetch)

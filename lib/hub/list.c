@@ -223,6 +223,7 @@ static tenon_status fill(struct list *list, const tenon_list_options *options)
 
     tn_resolution_init(&list->resolution, list->base.hub);
     tn_pages_init(&list->pages, list->base.hub);
+    list->pages.retry_count = &list->base.task.progress.retries;
     tn_tree_init(&list->tree, &task->handle.context->memory);
     list->flat = (options->flags & TENON_LIST_FLAT) != 0;
     while (length > 0 && folder[length - 1] == '/')

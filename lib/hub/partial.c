@@ -475,6 +475,9 @@ static tenon_status make_journal(struct partial *partial, struct failure *failur
     tn_text_format(&name, "%s.%s.incomplete", tn_text(&path), chance);
     status = name.failed || path.failed ? tn_fail_memory(failure) : tn_lock_try(&lock, tn_text(&name), failure);
     partial->journal = lock.fd;
+    /* Both slots, so that later nothing needs room on a disk that is full. */
+    if (status == TENON_OK)
+        status = write_slot(partial, true, failure);
     if (status == TENON_OK)
         status = write_slot(partial, true, failure);
     if (status == TENON_OK)

@@ -346,6 +346,7 @@ static void ask_for_commit(struct snapshot *snapshot, struct co *co)
     /* With something to fall back on nobody wants to wait for a hub that does not answer. */
     if (snapshot->base.policy != TENON_CACHE_FRESH && is_here(snapshot))
         snapshot->resolution.request.retries = 0;
+    snapshot->resolution.request.retry_count = &snapshot->base.task.progress.retries;
     tn_resolution_start(&snapshot->resolution, &snapshot->base.repository, false, co);
 }
 
@@ -455,6 +456,7 @@ static tenon_status fill(struct snapshot *snapshot, const tenon_download_options
 
     tn_resolution_init(&snapshot->resolution, snapshot->base.hub);
     tn_pages_init(&snapshot->pages, snapshot->base.hub);
+    snapshot->pages.retry_count = &task->progress.retries;
     tn_tree_init(&snapshot->tree, &task->handle.context->memory);
     snapshot->force = (options->flags & TENON_DOWNLOAD_FORCE) != 0;
     status = tn_arena_copy_list(&task->arena, options->allow, &snapshot->allow);

@@ -67,13 +67,44 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct tree_file *)a)->path, ((const struct tree_file *)b)->path);
 }
 
+/* Compares the first length bytes of a path with the whole of another one. */
+struct prefix {
+    const char *path;
+    size_t length;
+};
+
+static int by_prefix(const void *key, const void *file)
+{
+    const struct prefix *prefix = key;
+    const char *path = ((const struct tree_file *)file)->path;
+    int order = strncmp(prefix->path, path, prefix->length);
+
+    return order == 0 && path[prefix->length] != '\0' ? -1 : order;
+}
+
+/* Is one of the folders above path a file? */
+static bool is_below_a_file(const struct tree *tree, const char *path)
+{
+    bool below = false;
+
+    for (const char *slash = path; !below && (slash = strchr(slash, '/')) != NULL; slash++) {
+        struct prefix prefix = { path, (size_t)(slash - path) };
+
+        below = bsearch(&prefix, tree->files, tree->count, sizeof *tree->files, by_prefix) != NULL;
+    }
+    return below;
+}
+
 tenon_status tn_tree_sort(struct tree *tree, struct failure *failure)
 {
     if (tree->count > 0)
         qsort(tree->files, tree->count, sizeof *tree->files, by_path);
-    for (size_t i = 1; i < tree->count; i++)
+    for (size_t i = 1; i < tree->count; i++) {
         if (strcmp(tree->files[i - 1].path, tree->files[i].path) == 0)
             return tn_fail(failure, TENON_ERROR_PROTOCOL, "the listing has %s twice", tree->files[i].path);
+        if (is_below_a_file(tree, tree->files[i].path))
+            return tn_fail(failure, TENON_ERROR_PROTOCOL, "the listing has %s below what is a file too", tree->files[i].path);
+    }
     return TENON_OK;
 }
 
@@ -326,6 +357,7 @@ static tenon_status pages_step(struct co *co)
 static void ask(struct pages *pages, struct co *waiter)
 {
     pages->request.decode = true;
+    pages->request.retry_count = pages->retry_count;
     tn_hub_request(pages->hub, &pages->request, "the listing of the repository");
     tn_co_start(&pages->co, pages->co.context, pages_step, waiter);
 }

@@ -29,7 +29,7 @@ void tn_tree_init(struct tree *tree, const struct memory *memory);
 void tn_tree_clear(struct tree *tree);
 /* Adds a copy of a file. */
 tenon_status tn_tree_add(struct tree *tree, const struct tree_file *file, struct failure *failure);
-/* Sorts by path; two of the same path are a failure. */
+/* Sorts by path; two of the same path, and a file that is a folder too, are a failure. */
 tenon_status tn_tree_sort(struct tree *tree, struct failure *failure);
 const struct tree_file *tn_tree_find(const struct tree *tree, const char *path);
 
@@ -54,6 +54,7 @@ struct pages {
     json_t *page;       /* an array; NULL before the first and after the last */
     bool ended;
     int32_t count;
+    int64_t *retry_count; /* for a task's progress; may be NULL */
     struct text next;
     struct text mark;   /* a page that was asked for before */
 };

@@ -21,8 +21,10 @@ static void add_part(CURLU *parser, CURLUPart part, unsigned flags, struct text 
 static CURLU *parse(const char *url)
 {
     CURLU *parser = NULL;
+    size_t scheme = strncasecmp(url, "https://", 8) == 0 ? 8 : strncasecmp(url, "http://", 7) == 0 ? 7 : 0;
 
-    if (strncasecmp(url, "https://", 8) == 0 || strncasecmp(url, "http://", 7) == 0)
+    /* libcurl takes "http:///x" for the host x; whoever wrote that forgot the host. */
+    if (scheme > 0 && url[scheme] != '/')
         parser = curl_url();
     if (parser != NULL && curl_url_set(parser, CURLUPART_URL, url, 0) != CURLUE_OK) {
         curl_url_cleanup(parser);

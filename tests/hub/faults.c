@@ -2,7 +2,7 @@
  * Put before a program with LD_PRELOAD: a disk that is full, a file system that is read-only, locks that lie. Unlike
  * permissions these faults meet root too.
  *
- *   FAULTS_ROOM=N            after N bytes written to regular files every write fails with ENOSPC
+ *   FAULTS_ROOM=N            once regular files have grown by N bytes, what would make one larger fails with ENOSPC
  *   FAULTS_READ_ONLY=PATH    nothing below PATH can be written, made, renamed or removed (EROFS)
  *   FAULTS_UNREADABLE=PATH   what is at PATH or below it cannot be opened (EACCES)
  *   FAULTS_LOCKS=lie         flock grants every lock to everybody
@@ -42,41 +42,50 @@ static int may_change(const char *path)
     return -1;
 }
 
-static int is_regular(int fd)
-{
-    struct stat facts;
-
-    return fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
-}
-
-/* How many of size bytes still fit; -1 with errno when none does. */
-static ssize_t room_for(int fd, size_t size)
+/* How many of size bytes at offset still fit; -1 with errno when none does. What is written over needs no room. */
+static ssize_t room_for(int fd, size_t size, off_t offset)
 {
     const char *room = getenv("FAULTS_ROOM");
-    long long left = room != NULL ? atoll(room) - written : 0;
+    long long left = room != NULL ? atoll(room) - written : 0, grows;
+    struct stat facts;
 
-    if (room == NULL || !is_regular(fd))
+    if (room == NULL || fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode))
         return (ssize_t)size;
-    if (left <= 0 && size > 0) {
+    grows = (long long)offset + (long long)size - (offset > facts.st_size ? offset : facts.st_size);
+    if (grows <= 0)
+        return (ssize_t)size;
+    if (grows > left) {
+        size -= (size_t)(grows - left);
+        grows = left;
+    }
+    if (size == 0) {
         errno = ENOSPC;
         return -1;
     }
-    if ((long long)size > left)
-        size = (size_t)left;
-    written += (long long)size;
+    written += grows;
     return (ssize_t)size;
+}
+
+/* Where a write without an offset goes. */
+static off_t place_of(int fd)
+{
+    struct stat facts;
+
+    if ((fcntl(fd, F_GETFL) & O_APPEND) != 0 && fstat(fd, &facts) == 0)
+        return facts.st_size;
+    return lseek(fd, 0, SEEK_CUR);
 }
 
 ssize_t write(int fd, const void *data, size_t size)
 {
-    ssize_t fits = room_for(fd, size);
+    ssize_t fits = room_for(fd, size, place_of(fd));
 
     return fits < 0 ? -1 : (ssize_t)syscall(SYS_write, fd, data, (size_t)fits);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
-    ssize_t fits = room_for(fd, size);
+    ssize_t fits = room_for(fd, size, offset);
 
     return fits < 0 ? -1 : (ssize_t)syscall(SYS_pwrite64, fd, data, (size_t)fits, offset);
 }
@@ -159,4 +168,22 @@ int rename(const char *from, const char *to)
 int unlink(const char *path)
 {
     return may_change(path) != 0 ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+/* Below an open folder, whose path the system knows. */
+int unlinkat(int folder, const char *path, int flags)
+{
+    char link[64], full[4096];
+    ssize_t length = -1;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    if (*path != '/' && folder != AT_FDCWD)
+        length = readlink(link, full, sizeof full - 1);
+    if (length >= 0) {
+        snprintf(full + length, sizeof full - (size_t)length, "/%s", path);
+        if (may_change(full) != 0)
+            return -1;
+    } else if (may_change(path) != 0)
+        return -1;
+    return (int)syscall(SYS_unlinkat, folder, path, flags);
 }

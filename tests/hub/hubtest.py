@@ -99,27 +99,26 @@ class Running:
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace", close_fds=writer is None,
                                         preexec_fn=give_bytes if writer is not None else None)
-        self.reader = reader
+        self.pid = self.process.pid
+        self.pieces, self.thread = [], None
         if writer is not None:
             os.close(writer)
-        self.pid = self.process.pid
+            self.thread = threading.Thread(target=self._take, args=(reader,), daemon=True)
+            self.thread.start()
+
+    def _take(self, reader):
+        """Take the bytes that are read as they come: a driver whose reader does not read waits for ever."""
+        with os.fdopen(reader, "rb") as file:
+            while piece := file.read(1 << 20):
+                self.pieces.append(piece)
 
     def wait(self):
         """Its outcome. A sanitizer's complaint is a failure of the test."""
-        pieces = []
-
-        def take():
-            with os.fdopen(self.reader, "rb") as file:
-                pieces.append(file.read())
-
-        thread = threading.Thread(target=take) if self.reader is not None else None
-        if thread:
-            thread.start()
         output, errors = self.process.communicate(timeout=300)
-        if thread:
-            thread.join()
+        if self.thread:
+            self.thread.join()
         outcome = Outcome(self.arguments, output, errors, self.process.returncode)
-        outcome.bytes = b"".join(pieces)
+        outcome.bytes = b"".join(self.pieces)
         if "ERROR: " in errors or "runtime error:" in errors or self.process.returncode not in (0, 1, -signal.SIGKILL):
             raise AssertionError(str(outcome))
         return outcome
@@ -161,7 +160,7 @@ class HubTest(unittest.TestCase):
         values = {"PATH": os.environ["PATH"], "HOME": self.home, "LANG": "C.UTF-8", "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""),
                   "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
         if preload:
-            values.update(preload, LD_PRELOAD=os.path.join(PLAIN, "tests", "hub", "faults.so"))
+            values.update({name: str(value) for name, value in preload.items()}, LD_PRELOAD=os.path.join(PLAIN, "tests", "hub", "faults.so"))
         values.update(more)
         return values
 

@@ -208,10 +208,10 @@ class Statuses(Case):
             with self.subTest(status=status):
                 self.hub.clear()
                 shutil.rmtree(self.cache, ignore_errors=True)
-                self.hub.faults({"status": status, "times": 2}, {"method": "GET", "status": status, "after": 2, "times": 1})
+                self.hub.faults({"method": "HEAD", "status": status, "times": 2}, {"method": "GET", "status": status, "times": 1})
                 outcome = self.fetch_small()
-                self.assertEqual(len(self.hub.requests()), 2 + 3)
-                self.assertEqual(outcome.end["progress"]["retries"], 1)
+                self.assertEqual([method for method, _ in self.asked()], ["HEAD"] * 3 + ["GET"] * 2)
+                self.assertEqual(outcome.end["progress"]["retries"], 3)
 
     def test_lasting_statuses(self):
         for status, name in ((400, "ARGUMENT"), (401, "NOT_FOUND"), (403, "FORBIDDEN"), (404, "NOT_FOUND"), (409, "CONFLICT"), (418, "ARGUMENT"),
@@ -513,7 +513,7 @@ class Redirects(Case):
 
     def test_token_never_leaves_the_hub(self):
         self.fetch_large_with_token()
-        self.assertEqual({one["headers"].get("authorization") for one in self.hub.requests(origin="hub")}, {"Bearer hf_good"})
+        self.assertEqual({one["headers"].get("authorization") for one in self.hub.requests(origin="hub")}, {"good"})
         self.assertEqual({one["headers"].get("authorization") for one in self.hub.requests(origin="cdn")}, {None})
 
     def fetch_large_with_token(self):
@@ -524,10 +524,10 @@ class Redirects(Case):
         self.hub.put_repository(repositories.many_files())
         self.hub.settings(page_size=100)
         elsewhere = self.hub.url.replace("127.0.0.1", "localhost")
-        self.hub.faults({"path": "/tree/", "add_headers": {"Link": f'<{elsewhere}/api/models/acme/many/tree/main?x=1>; rel="next"'}, "times": 1})
+        self.hub.faults({"path": "/tree/", "add_headers": {"Link": f'<{elsewhere}/api/models/acme/many/tree/main?limit=7>; rel="next"'}, "times": 1})
         self.run_driver("list", "acme/many", "--token", "hf_good")
         last = self.hub.requests()[-1]
-        self.assertEqual((last["query"], last["headers"].get("authorization")), ("x=1", None))
+        self.assertEqual((last["query"], last["headers"].get("authorization")), ("limit=7", None))
 
     def test_expired_address_of_the_cdn(self):
         """The second part finds its address expired; the hub gives a new one."""
@@ -707,10 +707,10 @@ class Json(Case):
         """Two pages that lead to each other."""
         self.hub.put_repository(repositories.many_files())
         tree = f"{self.hub.url}/api/models/acme/many/tree/main?recursive=true"
-        self.hub.faults({"path": "/tree/", "add_headers": {"Link": f'<{tree}&cursor=a>; rel="next"'}},
-                        {"path": "/tree/", "query": "cursor=a", "add_headers": {"Link": f'<{tree}&cursor=b>; rel="next"'}},
-                        {"path": "/tree/", "query": "cursor=b", "add_headers": {"Link": f'<{tree}&cursor=c>; rel="next"'}},
-                        {"path": "/tree/", "query": "cursor=c", "add_headers": {"Link": f'<{tree}&cursor=a>; rel="next"'}})
+        self.hub.faults({"path": "/tree/", "add_headers": {"Link": f'<{tree}&cursor=10>; rel="next"'}},
+                        {"path": "/tree/", "query": "cursor=10", "add_headers": {"Link": f'<{tree}&cursor=20>; rel="next"'}},
+                        {"path": "/tree/", "query": "cursor=20", "add_headers": {"Link": f'<{tree}&cursor=30>; rel="next"'}},
+                        {"path": "/tree/", "query": "cursor=30", "add_headers": {"Link": f'<{tree}&cursor=10>; rel="next"'}})
         outcome = self.bad("PROTOCOL", "list", "acme/many")
         self.assertIn("no end", outcome.error["message"])
         self.assertLess(len(self.hub.requests()), 16)
@@ -875,9 +875,10 @@ class Snapshots(Case):
             self.hub.clear_requests()
             self.good("snapshot", "acme/small", "--policy", policy)
             self.assertEqual(self.asked(), wanted)
+            # A commit never changes: only a caller who insists has it asked for.
             self.hub.clear_requests()
             self.good("snapshot", "acme/small", "--policy", policy, "--revision", self.small["sha"])
-            self.assertEqual(self.asked(), wanted)
+            self.assertEqual(self.asked(), wanted if policy == FRESH else [])
 
     def test_patterns(self):
         files = sorted(self.small["files"])
@@ -1314,6 +1315,7 @@ class Processes(Case):
                 self.assert_sound()
 
     def test_cancelled_snapshot(self):
+        self.hub.faults({"slow": 4 * MIB})
         for at in (0, 1, 1000, 2 * MIB):
             with self.subTest(at=at):
                 shutil.rmtree(self.cache, ignore_errors=True)
@@ -1481,7 +1483,8 @@ class Reading(Case):
                 self.hub.settings(cdn=cdn)
                 self.hub.put_repository(repositories.large_file(2 * MIB, "acme/read", "one"))
                 one = self.good("read", "acme/read", "model.bin").bytes
-                self.hub.faults({"method": "GET", "path": "model.bin", "stall": {"at": MIB}, "origin": "cdn" if cdn else "hub", "times": 1})
+                where = {"origin": "cdn"} if cdn else {"origin": "hub", "path": "model.bin"}
+                self.hub.faults({"method": "GET", **where, "stall": {"at": MIB}, "times": 1})
                 running = self.start("read", "acme/read", "model.bin", settings={"transport.idle_ms": 1000})
                 self.hub.wait(stalled=1)
                 self.hub.commit("acme/read", files={"model.bin": {"size": 2 * MIB, "seed": "two"}})
