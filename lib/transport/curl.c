@@ -289,6 +289,27 @@ static bool is_word_for_nonsense(CURLcode code)
     return code == CURLE_OUT_OF_MEMORY || code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_BAD_FUNCTION_ARGUMENT;
 }
 
+/* It has one code for all that is wrong with a certificate; its words, and OpenSSL's, tell more. */
+static enum tls_fault fault_of(CURLcode code, const char *words)
+{
+    static const struct {
+        const char *words;
+        enum tls_fault fault;
+    } meanings[] = {
+        { "expired", TLS_DATE },         { "not yet valid", TLS_DATE },         { "subject name", TLS_HOST },
+        { "protocol version", TLS_VERSION }, { "unsupported protocol", TLS_VERSION }, { "wrong version number", TLS_PLAIN },
+        { "http request", TLS_PLAIN },
+    };
+    enum tls_fault fault = code == CURLE_PEER_FAILED_VERIFICATION ? TLS_AUTHORITY : TLS_UNKNOWN;
+
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        return TLS_FILE;
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
+        if (strstr(words, meanings[i].words) != NULL)
+            return meanings[i].fault;
+    return fault;
+}
+
 static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
 {
     enum exchange_end end = meaning_of(code);
@@ -306,6 +327,9 @@ static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
         end = EXCHANGE_NONSENSE;
     else if (code != CURLE_OK && tunnel >= 300)
         end = EXCHANGE_REFUSED;
+    else if (end == EXCHANGE_NO_HOST && *transfer->exchange->proxy != '\0')
+        /* With a proxy on the way it is the only one that is looked for. */
+        end = EXCHANGE_NO_PROXY;
     if (end == EXCHANGE_REFUSED)
         transfer->exchange->status = (int32_t)tunnel;
     return end;
@@ -349,6 +373,7 @@ static void finish(struct transfer *transfer, CURLcode code)
         const char *words = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
         snprintf(exchange->reason, sizeof exchange->reason, "%.*s", (int)sizeof exchange->reason - 1, words);
+        exchange->tls_fault = fault_of(code, words);
     }
     transfer_free(transfer);
     exchange->ended(exchange);
@@ -434,7 +459,7 @@ static void set_network(struct transfer *transfer)
 
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, exchange->proxy);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, exchange->no_proxy);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (exchange->ca_file != NULL || exchange->ca_folder != NULL) {

@@ -28,6 +28,17 @@ enum exchange_end {
     EXCHANGE_BAD_URL
 };
 
+/* Why there is no trusted connection, as far as the library's words tell. */
+enum tls_fault {
+    TLS_UNKNOWN,
+    TLS_AUTHORITY, /* nobody who is trusted signed the certificate */
+    TLS_DATE,      /* it is expired, or not valid yet */
+    TLS_HOST,      /* it is for other names */
+    TLS_VERSION,   /* the other side only speaks what is too old */
+    TLS_PLAIN,     /* the other side does not speak TLS */
+    TLS_FILE       /* the trusted authorities cannot be read */
+};
+
 struct exchange {
     /* What to ask; all of it stays as it is while the exchange runs. */
     const char *method;
@@ -38,7 +49,6 @@ struct exchange {
     bool decode;           /* accept compressed answers */
     bool large;            /* many bytes are expected: use large buffers */
     const char *proxy;     /* "" for none */
-    const char *no_proxy;
     const char *ca_file;   /* both NULL: the system's; else what is named and nothing else */
     const char *ca_folder;
 
@@ -52,6 +62,7 @@ struct exchange {
 
     /* What came. */
     enum exchange_end end;
+    enum tls_fault tls_fault; /* with EXCHANGE_NO_TLS */
     bool connected;        /* the connection stood and the request was sent */
     int64_t active_ms;     /* when something moved last, in either direction */
     int32_t status;

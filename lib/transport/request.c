@@ -493,20 +493,26 @@ static size_t next_piece(struct text *text)
     return text->length;
 }
 
+/* The proxy to ask for that address; "" for none. This machine is never reached through one: it would be another machine's. */
+static const char *proxy_for(const struct settings *settings, const char *url)
+{
+    enum setting_id id = tn_url_is_tls(url) ? SETTING_TRANSPORT_HTTPS_PROXY : SETTING_TRANSPORT_HTTP_PROXY;
+    const char *proxy = tn_setting_text(settings, id), *direct = tn_setting_text(settings, SETTING_TRANSPORT_NO_PROXY);
+    bool around = tn_url_is_listed(url, "localhost,127.0.0.1,::1") || (direct != NULL && tn_url_is_listed(url, direct));
+
+    return proxy != NULL && !around ? proxy : "";
+}
+
 /* Proxy and trust, told in full; the texts are kept behind the headers. */
 static tenon_status set_network(struct request *request)
 {
     const struct settings *settings = &request->context->settings;
-    bool tls = tn_url_is_tls(tn_text(&request->final_url));
-    const char *proxy = tn_setting_text(settings, tls ? SETTING_TRANSPORT_HTTPS_PROXY : SETTING_TRANSPORT_HTTP_PROXY);
-    const char *no_proxy = tn_setting_text(settings, SETTING_TRANSPORT_NO_PROXY);
     struct exchange *exchange = &request->exchange;
     struct text *sent = &request->sent;
-    size_t hosts, file, folder;
+    size_t proxy, file, folder;
 
-    hosts = next_piece(sent);
-    /* This machine is never reached through a proxy: it would be another machine's. */
-    tn_text_format(sent, "localhost,127.0.0.1,::1%s%s", no_proxy != NULL ? "," : "", no_proxy != NULL ? no_proxy : "");
+    proxy = next_piece(sent);
+    tn_text_add(sent, proxy_for(settings, tn_text(&request->final_url)));
     file = next_piece(sent);
     tn_setting_path(settings, SETTING_TRANSPORT_CA_FILE, sent);
     folder = next_piece(sent);
@@ -514,8 +520,7 @@ static tenon_status set_network(struct request *request)
     if (tn_text_status(sent) != TENON_OK)
         return tn_fail_memory(&request->failure);
     exchange->headers = tn_text(sent);
-    exchange->proxy = proxy != NULL ? proxy : "";
-    exchange->no_proxy = no_proxy != NULL && strcmp(no_proxy, "*") == 0 ? "*" : tn_text(sent) + hosts;
+    exchange->proxy = tn_text(sent) + proxy;
     exchange->ca_file = folder - file > 1 ? tn_text(sent) + file : NULL;
     exchange->ca_folder = sent->length > folder ? tn_text(sent) + folder : NULL;
     return TENON_OK;
@@ -651,12 +656,22 @@ static struct deadline next_deadline(const struct request *request)
     return next;
 }
 
+/* Adds the address that was asked, and by way of which proxy, without what is secret in them. */
+static void add_address(const struct request *request, struct text *out)
+{
+    tn_url_show(tn_text(&request->final_url), out);
+    if (*request->exchange.proxy != '\0') {
+        tn_text_add(out, " by way of the proxy ");
+        tn_url_show(request->exchange.proxy, out);
+    }
+}
+
 static void fail_late(struct request *request, const struct deadline *deadline)
 {
     struct text shown;
 
     tn_text_init(&shown, &request->context->memory, URL_LIMIT);
-    tn_url_show(tn_text(&request->final_url), &shown);
+    add_address(request, &shown);
     tn_fail(&request->failure, TENON_ERROR_TIMEOUT, "%s: %s for %" PRId64 " ms", tn_text(&shown), deadline->words, deadline->after_ms);
     tn_hint(&request->failure, "Check the connection, or raise the setting %s.", deadline->setting);
     tn_text_clear(&shown);
@@ -699,6 +714,31 @@ static bool exchange_over(struct request *request)
 
 static const char proxy_password[] = "The proxy wants a name and a password: write it as http://name:password@host:port.";
 
+static const char *tls_hint(enum tls_fault fault)
+{
+    static const char *const hints[] = {
+        [TLS_UNKNOWN] = "Check that the address is the service's, and that nothing on the way breaks into TLS.",
+        [TLS_AUTHORITY] = "If an authority of your own signs, name its file in the setting transport.ca_file (SSL_CERT_FILE).",
+        [TLS_DATE] = "Check the clock of this machine; if it is right, whoever runs the server must renew its certificate.",
+        [TLS_HOST] = "Check the address: the server's certificate is for another name.",
+        [TLS_VERSION] = "The server speaks nothing newer than TLS 1.1; whoever runs it must update it.",
+        [TLS_PLAIN] = "No TLS is spoken there; check the port, or whether the address begins with http://.",
+        [TLS_FILE] = "Check the settings transport.ca_file and transport.ca_folder (SSL_CERT_FILE, SSL_CERT_DIR).",
+    };
+
+    return hints[fault];
+}
+
+/* The hint of a kind of end, or a better one. */
+static const char *hint_for(const struct request *request, const char *hint)
+{
+    if (request->exchange.end == EXCHANGE_NO_TLS)
+        hint = tls_hint(request->exchange.tls_fault);
+    else if (request->exchange.status == 407)
+        hint = proxy_password;
+    return hint;
+}
+
 static tenon_status fail_exchange(struct request *request)
 {
     static const struct {
@@ -708,8 +748,9 @@ static tenon_status fail_exchange(struct request *request)
     } meanings[] = {
         { EXCHANGE_NO_HOST, TENON_ERROR_NETWORK, "cannot be reached", "Check the address and the network; behind a proxy set HTTPS_PROXY." },
         { EXCHANGE_CUT, TENON_ERROR_NETWORK, "the line was cut", "Try again; check the network or the proxy if it happens often." },
-        { EXCHANGE_NO_TLS, TENON_ERROR_TLS, "no trusted connection", "If an authority of your own signs, name its file in the setting transport.ca_file (SSL_CERT_FILE)." },
-        { EXCHANGE_NO_PROXY, TENON_ERROR_NETWORK, "the proxy cannot be used", "Check the settings transport.https_proxy and transport.http_proxy." },
+        { EXCHANGE_NO_TLS, TENON_ERROR_TLS, "no trusted connection", NULL },
+        { EXCHANGE_NO_PROXY, TENON_ERROR_NETWORK, "the proxy cannot be used",
+          "Check the address of the proxy (settings transport.https_proxy and transport.http_proxy), or name the host in transport.no_proxy." },
         { EXCHANGE_REFUSED, TENON_ERROR_NETWORK, "the proxy refuses", "Ask whoever runs the proxy, or name the host in transport.no_proxy." },
         { EXCHANGE_NONSENSE, TENON_ERROR_PROTOCOL, "the answer is no valid HTTP", "Check that the address is that of the service and no proxy changes the answer." },
         { EXCHANGE_BAD_URL, TENON_ERROR_ARGUMENT, "is no usable address", "An address begins with https:// or http://." },
@@ -724,12 +765,12 @@ static tenon_status fail_exchange(struct request *request)
     if (request->exchange.end == EXCHANGE_ABORTED)
         return request->hook_status;
     tn_text_init(&shown, &request->context->memory, URL_LIMIT);
-    tn_url_show(tn_text(&request->final_url), &shown);
+    add_address(request, &shown);
     for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
         if (meanings[i].end == request->exchange.end) {
             status = tn_fail(&request->failure, meanings[i].status, "%s: %s (%s)", tn_text(&shown), meanings[i].message,
                              request->exchange.reason);
-            tn_hint(&request->failure, "%s", request->exchange.status == 407 ? proxy_password : meanings[i].hint);
+            tn_hint(&request->failure, "%s", hint_for(request, meanings[i].hint));
             request->failure.retry_after_ms = request->retry_after_ms;
         }
     if (status == TENON_ERROR_MEMORY)

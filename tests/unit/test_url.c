@@ -71,6 +71,41 @@ static void the_same_origin(void **state)
             fail_msg("%s and %s", rows[i].a, rows[i].b);
 }
 
+static void lists_of_hosts(void **state)
+{
+    static const struct {
+        const char *url, *list;
+        bool listed;
+    } rows[] = {
+        { "https://hub.co/", "", false },                        { "https://hub.co/", "hub.co", true },
+        { "https://HUB.co/", ".Hub.CO", true },                  { "https://cdn.hub.co/", "hub.co", true },
+        { "https://evilhub.co/", "hub.co", false },              { "https://hub.co.evil/", "hub.co", false },
+        { "https://hub.co./", "hub.co", true },                  { "https://hub.co/", "hub.co.", true },
+        { "https://hub.co:8443/x", "a.b,hub.co", true },         { "https://hub.co/", "a.b  hub.co", true },
+        { "https://hub.co/", "a, ,hub.co ,", true },             { "https://hub.co/", "*", true },
+        { "https://hub.co/", "a.b,*", true },                    { "https://hub.co/", ".", false },
+        { "https://user:hub.co@x.y/", "hub.co", false },         { "http://127.0.0.1:80/", "127.0.0.1", true },
+        { "http://127.0.0.1/", "0.0.1", false },                 { "http://10.1.2.3/", "10.0.0.0/8", true },
+        { "http://11.1.2.3/", "10.0.0.0/8", false },             { "http://10.1.2.3/", "10.1.2.0/23", true },
+        { "http://10.1.4.3/", "10.1.2.0/23", false },            { "http://10.1.2.3/", "10.1.2.3/33", false },
+        { "http://10.1.2.3/", "10.1.2.3/x", false },             { "http://10.1.2.3/", "::/0", false },
+        { "http://1.2.3.4/", "0.0.0.0/0", true },                { "http://[::1]:9/", "::1", true },
+        { "http://[::1]/", "[::1]", true },                      { "http://[fd00::7]/", "fd00::/8", true },
+        { "http://[fe00::7]/", "fd00::/8", false },              { "http://1.2.3.4.hub.co/", "1.2.3.4", false },
+        { "nonsense", "*", false },                              { "https://hub.co/", "hub.co/8", false },
+    };
+    char *huge = malloc(2000);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (tn_url_is_listed(rows[i].url, rows[i].list) != rows[i].listed)
+            fail_msg("%s in \"%s\"", rows[i].url, rows[i].list);
+    memset(huge, 'x', 1999);
+    memcpy(huge + 1992, ",hub.co", 8);
+    assert_true(tn_url_is_listed("https://hub.co/", huge));
+    free(huge);
+}
+
 static void references(void **state)
 {
     static const struct {
@@ -141,7 +176,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(origins),           cmocka_unit_test(the_same_origin), cmocka_unit_test(references),
-        cmocka_unit_test(what_may_be_shown), cmocka_unit_test(without_memory_nothing_is_the_same),
+        cmocka_unit_test(lists_of_hosts),    cmocka_unit_test(what_may_be_shown),
+        cmocka_unit_test(without_memory_nothing_is_the_same),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
