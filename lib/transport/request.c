@@ -734,7 +734,7 @@ static const char *hint_for(const struct request *request, const char *hint)
 {
     if (request->exchange.end == EXCHANGE_NO_TLS)
         hint = tls_hint(request->exchange.tls_fault);
-    else if (request->exchange.status == 407)
+    else if (request->exchange.status == 407 || (request->exchange.end == EXCHANGE_REFUSED && request->exchange.status == 401))
         hint = proxy_password;
     return hint;
 }
@@ -848,6 +848,23 @@ static void fail_with_words(struct request *request, const struct text *shown)
     tn_text_clear(&header);
 }
 
+static void hint_http(struct request *request)
+{
+    /* Inside TLS no proxy answers. */
+    bool proxied = *request->exchange.proxy != '\0' && !tn_url_is_tls(tn_text(&request->final_url));
+
+    if (request->status == 407 || (request->status == 401 && proxied && request->bearer == NULL))
+        tn_hint(&request->failure, "%s", proxy_password);
+    else if (request->status == 401)
+        tn_hint(&request->failure, "%s", request->bearer != NULL ? "Check the token: it may be wrong or expired."
+                                                                  : "A token is needed; set HF_TOKEN or give one.");
+    else if (request->status == 429)
+        tn_hint(&request->failure, "Wait %" PRId64 " s and try again, or use a token of an account with a higher limit.",
+                request->retry_after_ms >= 0 ? (request->retry_after_ms + 999) / 1000 : 60);
+    else if (request->status >= 500)
+        tn_hint(&request->failure, "The service has a problem of its own; try again later.");
+}
+
 static tenon_status fail_http(struct request *request)
 {
     static const char *const ids[] = { "x-request-id", "x-amzn-trace-id", "x-amz-cf-id" };
@@ -861,16 +878,7 @@ static tenon_status fail_http(struct request *request)
     for (size_t i = 0; i < sizeof ids / sizeof ids[0] && request->failure.request_id == NULL; i++)
         if (tn_response_header(request, ids[i], &text) != NULL)
             tn_failure_set_request_id(&request->failure, tn_text(&text));
-    if (request->status == 401)
-        tn_hint(&request->failure, "%s", request->bearer != NULL ? "Check the token: it may be wrong or expired."
-                                                                  : "A token is needed; set HF_TOKEN or give one.");
-    else if (request->status == 407)
-        tn_hint(&request->failure, "%s", proxy_password);
-    else if (request->status == 429)
-        tn_hint(&request->failure, "Wait %" PRId64 " s and try again, or use a token of an account with a higher limit.",
-                request->retry_after_ms >= 0 ? (request->retry_after_ms + 999) / 1000 : 60);
-    else if (request->status >= 500)
-        tn_hint(&request->failure, "The service has a problem of its own; try again later.");
+    hint_http(request);
     if (request->explain != NULL)
         request->explain(request);
     tn_text_clear(&text);
