@@ -310,9 +310,20 @@ static enum tls_fault fault_of(CURLcode code, const char *words)
     return fault;
 }
 
-static enum exchange_end end_of(const struct transfer *transfer, CURLcode code)
+/* A line that is cut while TLS is being agreed on is a cut line, whatever its code says. */
+static bool was_cut(CURLcode code, const char *words)
 {
-    enum exchange_end end = meaning_of(code);
+    static const char *const cuts[] = { "reset by peer", "Recv failure", "Send failure", "SSL_ERROR_SYSCALL", "unexpected eof", "Broken pipe" };
+    bool cut = false;
+
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0] && code == CURLE_SSL_CONNECT_ERROR; i++)
+        cut = cut || strstr(words, cuts[i]) != NULL;
+    return cut;
+}
+
+static enum exchange_end end_of(const struct transfer *transfer, CURLcode code, const char *words)
+{
+    enum exchange_end end = was_cut(code, words) ? EXCHANGE_CUT : meaning_of(code);
     const struct text *answer = &transfer->exchange->answer;
     long tunnel = 0;
 
@@ -361,6 +372,7 @@ static void transfer_free(struct transfer *transfer)
 static void finish(struct transfer *transfer, CURLcode code)
 {
     struct exchange *exchange = transfer->exchange;
+    const char *words;
 
     /* libcurl takes a line that is cut within the headers for an answer. */
     if (code == CURLE_OK && !transfer->complete)
@@ -368,10 +380,9 @@ static void finish(struct transfer *transfer, CURLcode code)
     /* An answer without a body has not begun yet. */
     if (code == CURLE_OK && begin(transfer) == EXCHANGE_ABORT)
         transfer->aborted = true;
-    exchange->end = end_of(transfer, code);
+    words = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
+    exchange->end = end_of(transfer, code, words);
     if (exchange->end != EXCHANGE_DONE) {
-        const char *words = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
-
         snprintf(exchange->reason, sizeof exchange->reason, "%.*s", (int)sizeof exchange->reason - 1, words);
         exchange->tls_fault = fault_of(code, words);
     }

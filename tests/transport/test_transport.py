@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -323,6 +323,27 @@ class Trust(Case):
 
     def test_no_tls_at_all(self):
         self.assertIn("http://", self.bad("TLS", self.at("first", "/", scheme="https"))["error"]["hint"])
+
+    def test_a_line_that_is_cut_while_tls_is_agreed_on(self):
+        """That is no matter of trust: it is repeated."""
+        for reset in (False, True):
+            with self.subTest(reset=reset), socket.create_server(("127.0.0.1", 0)) as listener:
+                def hang_up():
+                    for _ in range(3):
+                        line, _ = listener.accept()
+                        line.recv(1)
+                        if reset:
+                            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        else:
+                            line.recv(65536)
+                        line.close()
+
+                thread = threading.Thread(target=hang_up)
+                thread.start()
+                answer = self.bad("NETWORK", f"https://127.0.0.1:{listener.getsockname()[1]}/", settings={"transport.retries": 2})
+                thread.join()
+                self.assertIn("the line was cut", answer["error"]["message"])
+                self.assertEqual(answer["retries"], 2)
 
     def test_an_authority_that_is_not_there(self):
         answer = self.bad("TLS", self.at("tls", "/"), settings={"transport.ca_file": "/no/such/file"})
