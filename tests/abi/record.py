@@ -49,14 +49,14 @@ def hollow_library(text, folder, soname="libtenon.so.0"):
     place = os.path.join(folder, "tenon.h")
     read = header.read(place, text=text)
     bodies = ["{ }" if function.result == "void" else "{ return 0; }" for function in read.functions]
-    source = "\n".join([text, *[f"{signature(f.name, f.result, f.parameters)} {body}" for f, body in zip(read.functions, bodies)]])
-    for name, content in (("tenon.h", text), ("tenon.c", '#include "tenon.h"\n' + source[len(text):]),
+    source = [f"{signature(f.name, f.result, f.parameters)} {body}\n" for f, body in zip(read.functions, bodies)]
+    for name, content in (("tenon.h", text), ("tenon.c", '#include "tenon.h"\n' + "".join(source)),
                           ("tenon.map", symbols.write(describe(read)))):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(content)
     library = os.path.join(folder, "libtenon.so")
-    subprocess.run(["gcc", "-std=c11", "-g", "-shared", "-fPIC", "-Wl,--version-script=tenon.map", f"-Wl,-soname,{soname}", "tenon.c",
-                    "-o", library], check=True, cwd=folder)
+    options = ["-std=c11", "-g", "-shared", "-fPIC", "-Wl,--version-script=tenon.map", f"-Wl,-soname,{soname}"]
+    subprocess.run(["gcc", *options, "tenon.c", "-o", library], check=True, cwd=folder)
     return library
 
 

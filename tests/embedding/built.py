@@ -57,7 +57,7 @@ class Installed:
     def compile(self, source, program, *options, compiler="gcc", flags=None, include=()):
         """A program with warnings that are errors; its path."""
         flags = self.flags("--cflags", "--libs") if flags is None else flags
-        folders = [f"-I{folder}" for folder in (*include, HERE)]
+        folders = [f"-I{folder}" for folder in (*include, os.path.join(ROOT, "tests", "support"))]
         output_of(compiler, STANDARDS[compiler], "-D_POSIX_C_SOURCE=200809L", *WARNINGS, "-g", *options, *folders, source, "-o",
                   program, *flags)
         return program

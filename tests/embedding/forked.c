@@ -25,7 +25,8 @@ static tenon_context *open_context(const char *folder, const char *supervisor)
 {
     char home[4096], program[4096];
     const char *const settings[] = { home, program, "hub.no_token=1", NULL };
-    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings };
+    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT,
+                                      .settings = settings };
     tenon_context *context;
 
     snprintf(home, sizeof home, "home=%s", folder);
@@ -58,7 +59,8 @@ static void be_the_child(struct handles *handles, char **words)
 
 int main(int count, char **words)
 {
-    tenon_job_options work = { .struct_size = sizeof work, .accelerator = "local:cpu", .recipe = "{\"command\": [\"/bin/true\"]}" };
+    tenon_job_options work = { .struct_size = sizeof work, .accelerator = "local:cpu",
+                               .recipe = "{\"command\": [\"/bin/true\"]}" };
     tenon_progress progress = { .struct_size = sizeof progress };
     struct handles handles;
     const char *path;

@@ -93,10 +93,12 @@ static void use(tenon_context *context, const char *url, struct count *count, si
 int main(int words_count, char **words)
 {
     struct count count = { 0 };
-    tenon_allocator allocator = { .struct_size = sizeof allocator, .user = &count, .allocate = allocate, .resize = resize, .release = release };
+    tenon_allocator allocator = { .struct_size = sizeof allocator, .user = &count,
+                                  .allocate = allocate, .resize = resize, .release = release };
     char home[4096];
     const char *const settings[] = { home, "hub.no_token=1", NULL };
-    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .allocator = &allocator, .settings = settings };
+    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT,
+                                      .allocator = &allocator, .settings = settings };
     size_t before = mallinfo2().uordblks, others = 0;
     tenon_context *context;
 

@@ -20,8 +20,10 @@ int main(int count, char **words)
 {
     char home[4096], program[4096];
     const char *const settings[] = { home, program, NULL };
-    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings };
-    tenon_job_options work = { .struct_size = sizeof work, .accelerator = "local:cpu", .recipe = "{\"command\": [\"/bin/true\"]}" };
+    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT,
+                                      .settings = settings };
+    tenon_job_options work = { .struct_size = sizeof work, .accelerator = "local:cpu",
+                               .recipe = "{\"command\": [\"/bin/true\"]}" };
     tenon_logger logger = { .struct_size = sizeof logger };
     struct handles handles;
 

@@ -58,7 +58,8 @@ static struct work start(const struct plugin *plugin, const char *url, const cha
 {
     char cache[4096];
     const char *const settings[] = { cache, "hub.no_token=1", NULL };
-    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings };
+    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT,
+                                      .settings = settings };
     tenon_download_options fresh = { .struct_size = sizeof fresh, .policy = TENON_CACHE_FRESH, .flags = TENON_DOWNLOAD_FORCE };
     struct work work;
 

@@ -41,7 +41,8 @@ __attribute__((visibility("default"))) char *getenv(const char *name)
     return NULL;
 }
 
-__attribute__((visibility("default"))) int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*start)(void *), void *user)
+__attribute__((visibility("default")))
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*start)(void *), void *user)
 {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     void *address = dlsym(RTLD_NEXT, "pthread_create");

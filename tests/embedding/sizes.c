@@ -26,8 +26,9 @@ static int sentry_stands(const unsigned char *sentry)
 #define READY(holder) (memset(&(holder), 0xa5, sizeof(holder)), (holder).row.struct_size = sizeof((holder).row))
 
 #ifdef LATER
-#define FILLED(holder) \
-    ((holder).row.struct_size == offsetof(__typeof__((holder).row), later) && (holder).row.later == 0 && sentry_stands((holder).sentry))
+#define FILLED(holder)                                                                                    \
+    ((holder).row.struct_size == offsetof(__typeof__((holder).row), later) && (holder).row.later == 0 &&  \
+     sentry_stands((holder).sentry))
 #else
 #define FILLED(holder) ((holder).row.struct_size == sizeof((holder).row) && sentry_stands((holder).sentry))
 #endif

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
-from built import (BUILD, DESCRIPTION, HERE, HUB, LIBRARY, ROOT, SUPERVISOR, WARNINGS, Installed, calls, newer_header, older_header,
-                   output_of, read_text, with_options, with_status, write_text)
+from built import (BUILD, DESCRIPTION, HERE, HUB, LIBRARY, ROOT, SUPERVISOR, Installed, calls, newer_header, older_header, output_of,
+                   read_text, with_options, with_status, write_text)
 
 import repositories
 import suite
@@ -93,7 +93,8 @@ class Symbols(Case):
     def test_it_exports_the_functions_of_the_header_and_nothing_else(self):
         lines = output_of("nm", "-D", "--defined-only", "--with-symbol-versions", LIBRARY).splitlines()
         exported = sorted(line.split()[-1] for line in lines if " A " not in line)
-        self.assertEqual(exported, sorted(f"{function['name']}@@TENON_{function['since']}" for function in DESCRIPTION["functions"]))
+        wanted = sorted(f"{function['name']}@@TENON_{function['since']}" for function in DESCRIPTION["functions"])
+        self.assertEqual(exported, wanted)
         self.assertEqual({line.split()[1] for line in lines if " A " not in line}, {"T"})
 
     def test_it_has_no_writable_data(self):
@@ -177,7 +178,7 @@ class Behaviour(Case):
         functions = [function for function in DESCRIPTION["functions"] if with_status(function)]
         self.assertGreater(len(functions), 60)
         write_text(calls(functions, "TENON_ERROR_MISUSE"), folder, "calls.h")
-        hub.faults({"path": "model.bin", "slow": 6 * MIB})
+        hub.faults({"origin": "cdn", "slow": 6 * MIB})
         program = self.compile("forked", include=[folder])
         path = installed.run(program, hub.url, self.folder(), SUPERVISOR).strip()
         with open(path, "rb") as file:
@@ -224,6 +225,10 @@ class Outside(Case):
 
     SOURCES = (("gcc", "program.c"), ("g++", "program.cpp"))
 
+    @staticmethod
+    def source(name):
+        return os.path.join(HERE, "outside", name)
+
     def check(self, program, run=None):
         home = self.folder()
         path = (run or installed).run(program, HUB, home).strip()
@@ -231,29 +236,28 @@ class Outside(Case):
         self.assertEqual(read_text(path), read_text(ROOT, "examples", "hub", "tenon", "tiny", "config.json"))
 
     def test_what_is_installed(self):
-        found = {os.path.relpath(os.path.join(place, name), installed.folder) for place, _, names in os.walk(installed.folder)
-                 for name in names}
-        names = sorted(re.sub(r"^usr/local/|x86_64-linux-gnu/|aarch64-linux-gnu/", "", re.sub("lib/[^/]*-linux-gnu/", "lib/", path))
-                       for path in found)
+        prefix = os.path.join(installed.folder, "usr", "local")
+        found = [os.path.relpath(os.path.join(place, name), prefix) for place, _, names in os.walk(prefix) for name in names]
+        names = sorted(re.sub("^lib/[^/]*-linux-gnu/", "lib/", path) for path in found)
         version = DESCRIPTION["version"]
         self.assertEqual(names, ["bin/tenon", "include/tenon.h", "lib/libtenon.a", "lib/libtenon.so", "lib/libtenon.so.0",
                                  f"lib/libtenon.so.{version}", "lib/pkgconfig/tenon.pc", "libexec/tenon/tenon-supervisor"])
 
     def test_shared_by_pkg_config(self):
         for compiler, source in self.SOURCES:
-            program = installed.compile(os.path.join(HERE, "outside", source), os.path.join(self.folder(), "program"), compiler=compiler)
+            program = installed.compile(self.source(source), os.path.join(self.folder(), "program"), compiler=compiler)
             self.assertIn("[libtenon.so.0]", output_of("readelf", "-dW", program))
             self.check(program)
 
     def test_static_by_pkg_config(self):
         static = installed.without_shared(os.path.join(self.folder(), "static"))
         # A libcurl that is itself shared brings along what it needs; Debian has the archives' sides of that only on request.
-        flags = [flag for flag in static.flags("--cflags", "--libs", "--static") if not flag.startswith("-l") or is_there(static, flag)]
+        flags = [flag for flag in static.flags("--cflags", "--libs", "--static")
+                 if not flag.startswith("-l") or is_there(static, flag)]
         self.assertIn("-ltenon", flags)
         self.assertLessEqual({"-lcurl", "-ljansson", "-lcrypto"}, set(flags))
         for compiler, source in self.SOURCES:
-            program = static.compile(os.path.join(HERE, "outside", source), os.path.join(self.folder(), "program"), compiler=compiler,
-                                     flags=flags)
+            program = static.compile(self.source(source), os.path.join(self.folder(), "program"), compiler=compiler, flags=flags)
             self.assertNotIn("libtenon", output_of("readelf", "-dW", program))
             self.check(program, static)
 

@@ -21,7 +21,8 @@ static void *work(void *user)
     struct handles *mine = user;
     char home[4096];
     const char *const settings[] = { home, "hub.no_token=1", NULL };
-    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings };
+    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT,
+                                      .settings = settings };
     tenon_download_options fresh = { .struct_size = sizeof fresh, .policy = TENON_CACHE_FRESH };
 
     snprintf(home, sizeof home, "home=%s", folder);

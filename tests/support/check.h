@@ -1,4 +1,4 @@
-/* What the programs of this folder have in common: the first thing that is not as it should be ends them. */
+/* For small programs of tests: the first thing that is not as it should be ends them. */
 #ifndef CHECK_H
 #define CHECK_H
 
