@@ -55,14 +55,21 @@ static int run_loop(tenon_context *context, tenon_task *task, int loop, int time
     return ticks;
 }
 
-static int report(tenon_task *task, int ticks)
+/* Why it did not work: the task's reason, or where there is no task yet the context's. */
+static void complain(tenon_context *context, tenon_task *task)
 {
     tenon_error error = { .struct_size = sizeof error };
+
+    if ((task != NULL ? tenon_task_error(task, &error) : tenon_context_error(context, &error)) == TENON_OK)
+        fprintf(stderr, "%s\n%s\n", error.message, error.hint);
+}
+
+static int report(tenon_context *context, tenon_task *task, int ticks)
+{
     const char *path = "";
 
     if (tenon_task_state(task) != TENON_OK) {
-        tenon_task_error(task, &error);
-        fprintf(stderr, "%s\n%s\n", error.message, error.hint);
+        complain(context, task);
         return 1;
     }
     tenon_task_text(task, &path);
@@ -77,12 +84,14 @@ int main(int count, char **words)
     tenon_task *task = NULL;
     int loop = epoll_create1(EPOLL_CLOEXEC), timer = open_timer(), status = 1;
 
-    if (count == 3 && loop >= 0 && timer >= 0 && tenon_context_open(NULL, &context) == TENON_OK && watch(loop, timer) == 0 &&
+    if (count != 3)
+        fprintf(stderr, "epoll REPOSITORY FILE\n");
+    else if (loop >= 0 && timer >= 0 && tenon_context_open(NULL, &context) == TENON_OK && watch(loop, timer) == 0 &&
         watch(loop, tenon_context_descriptor(context)) == 0 && tenon_hub_open(context, NULL, NULL, &hub) == TENON_OK &&
         tenon_hub_download(hub, words[1], words[2], NULL, &task) == TENON_OK)
-        status = report(task, run_loop(context, task, loop, timer));
+        status = report(context, task, run_loop(context, task, loop, timer));
     else
-        fprintf(stderr, "epoll REPOSITORY FILE\n");
+        complain(context, task);
     tenon_task_free(task);
     tenon_hub_free(hub);
     tenon_context_free(context);

@@ -49,14 +49,21 @@ static int run_frames(tenon_context *context, tenon_task *download)
     return frames;
 }
 
-static int report(tenon_task *download, int frames)
+/* Why it did not work: the task's reason, or where there is no task yet the context's. */
+static void complain(tenon_context *context, tenon_task *task)
 {
     tenon_error error = { .struct_size = sizeof error };
+
+    if ((task != NULL ? tenon_task_error(task, &error) : tenon_context_error(context, &error)) == TENON_OK)
+        fprintf(stderr, "%s\n%s\n", error.message, error.hint);
+}
+
+static int report(tenon_context *context, tenon_task *download, int frames)
+{
     const char *folder = "";
 
     if (tenon_task_state(download) != TENON_OK) {
-        tenon_task_error(download, &error);
-        fprintf(stderr, "%s\n%s\n", error.message, error.hint);
+        complain(context, download);
         return 1;
     }
     tenon_task_text(download, &folder);
@@ -71,11 +78,13 @@ int main(int count, char **words)
     tenon_task *download = NULL;
     int status = 1;
 
-    if (count == 2 && tenon_context_open(NULL, &context) == TENON_OK && tenon_hub_open(context, NULL, NULL, &hub) == TENON_OK &&
-        tenon_hub_snapshot(hub, words[1], NULL, &download) == TENON_OK)
-        status = report(download, run_frames(context, download));
-    else
+    if (count != 2)
         fprintf(stderr, "frame_loop REPOSITORY\n");
+    else if (tenon_context_open(NULL, &context) == TENON_OK && tenon_hub_open(context, NULL, NULL, &hub) == TENON_OK &&
+        tenon_hub_snapshot(hub, words[1], NULL, &download) == TENON_OK)
+        status = report(context, download, run_frames(context, download));
+    else
+        complain(context, download);
     tenon_task_free(download);
     tenon_hub_free(hub);
     tenon_context_free(context);

@@ -74,14 +74,21 @@ static void watch(struct program *program)
     uv_timer_start(&program->due, on_due, 0, 0);
 }
 
-static int report(struct program *program)
+/* Why it did not work: the task's reason, or where there is no task yet the context's. */
+static void complain(tenon_context *context, tenon_task *task)
 {
     tenon_error error = { .struct_size = sizeof error };
+
+    if ((task != NULL ? tenon_task_error(task, &error) : tenon_context_error(context, &error)) == TENON_OK)
+        fprintf(stderr, "%s\n%s\n", error.message, error.hint);
+}
+
+static int report(struct program *program)
+{
     const char *path = "";
 
     if (tenon_task_state(program->task) != TENON_OK) {
-        tenon_task_error(program->task, &error);
-        fprintf(stderr, "%s\n%s\n", error.message, error.hint);
+        complain(program->context, program->task);
         return 1;
     }
     tenon_task_text(program->task, &path);
@@ -95,14 +102,16 @@ int main(int count, char **words)
     int status = 1;
 
     uv_loop_init(&program.loop);
-    if (count == 3 && tenon_context_open(NULL, &program.context) == TENON_OK &&
+    if (count != 3)
+        fprintf(stderr, "libuv REPOSITORY FILE\n");
+    else if (tenon_context_open(NULL, &program.context) == TENON_OK &&
         tenon_hub_open(program.context, NULL, NULL, &program.hub) == TENON_OK &&
         tenon_hub_download(program.hub, words[1], words[2], NULL, &program.task) == TENON_OK) {
         watch(&program);
         uv_run(&program.loop, UV_RUN_DEFAULT);
         status = report(&program);
     } else
-        fprintf(stderr, "libuv REPOSITORY FILE\n");
+        complain(program.context, program.task);
     uv_loop_close(&program.loop);
     tenon_task_free(program.task);
     tenon_hub_free(program.hub);

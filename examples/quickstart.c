@@ -21,7 +21,7 @@ int main(int count, char **words)
         status = tenon_task_wait(task, -1);
     if (status == TENON_OK && tenon_task_text(task, &folder) == TENON_OK)
         printf("%s\n", folder);
-    else if (task != NULL && tenon_task_error(task, &error) == TENON_OK)
+    else if ((task != NULL ? tenon_task_error(task, &error) : tenon_context_error(context, &error)) == TENON_OK)
         fprintf(stderr, "%s\n%s\n", error.message, error.hint);
 
     tenon_task_free(task);
