@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "path.h"
 
@@ -41,6 +42,30 @@ const char *const *tn_engine_patterns(void)
     return patterns;
 }
 
+/* The five digits of "x-00001-of-00003.gguf" that say which part of a model a file is; NULL where it is a whole one. */
+static const char *part_of(const char *path)
+{
+    static const char digits[] = "0123456789";
+    const char *name = tn_path_name(path), *part = NULL;
+
+    for (const char *at = strstr(name, "-of-"); at != NULL; at = strstr(at + 1, "-of-"))
+        if (at - name >= 5 && strspn(at - 5, digits) == 5 && strspn(at + 4, digits) == 5)
+            part = at - 5;
+    return part;
+}
+
+/* Whether the word begins somewhere in the name, in large or small letters: there is an F16 in BF16, but it begins nowhere. */
+static bool names_word(const char *name, const char *word)
+{
+    bool found = false, begins = true;
+
+    for (; *name != '\0' && !found; name++) {
+        found = begins && strncasecmp(name, word, strlen(word)) == 0;
+        begins = strchr("-._ ", *name) != NULL;
+    }
+    return found;
+}
+
 /*
  * Of several files in one repository: the quantization that llama.cpp itself takes by default, then its neighbours, then
  * whatever there is. A projector for images is no model, and the second part of one is not its beginning.
@@ -48,15 +73,13 @@ const char *const *tn_engine_patterns(void)
 static int rank_of(const char *path)
 {
     static const char *const wanted[] = { "Q4_K_M", "Q4_K_S", "Q5_K_M", "Q6_K", "Q8_0", "F16", "BF16" };
-    const char *name = tn_path_name(path), *part = strstr(name, "-of-");
+    const char *name = tn_path_name(path), *part = part_of(path);
     int rank = 1;
 
     for (int i = 0; i < (int)(sizeof wanted / sizeof wanted[0]) && rank == 1; i++)
-        if (strstr(name, wanted[i]) != NULL)
+        if (names_word(name, wanted[i]))
             rank = 100 - i;
-    if (strstr(name, "mmproj") != NULL)
-        rank = 0;
-    else if (part != NULL && part - name >= 5 && memcmp(part - 5, "00001", 5) != 0)
+    if (strstr(name, "mmproj") != NULL || (part != NULL && memcmp(part, "00001", 5) != 0))
         rank = 0;
     return rank;
 }
@@ -94,12 +117,12 @@ void tn_engine_choice_clear(struct engine_choice *choice, const struct memory *m
 
 void tn_engine_parts(const char *path, struct text *pattern)
 {
-    const char *part = strstr(tn_path_name(path), "-of-");
+    const char *part = part_of(path);
 
-    if (part != NULL && part - path >= 5 && strspn(part - 5, "0123456789") == 5) {
-        tn_text_add_n(pattern, path, (size_t)(part - path) - 5);
+    if (part != NULL) {
+        tn_text_add_n(pattern, path, (size_t)(part - path));
         tn_text_add(pattern, "?????");
-        tn_text_add(pattern, part);
+        tn_text_add(pattern, part + 5);
     } else
         tn_text_add(pattern, path);
 }
