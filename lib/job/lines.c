@@ -180,10 +180,10 @@ tenon_status tn_lines_tail(const char *path, size_t count, struct text *out, str
     if (status != TENON_OK || got == 0)
         return status;
     if (!whole) {
-        /* The first line there is only the end of one. */
+        /* The first line there is only the end of one; but where nothing follows, that is all there is. */
         const char *feed = memchr(bytes, '\n', got);
 
-        start = feed != NULL ? feed + 1 : bytes;
+        start = feed != NULL && feed + 1 < bytes + got ? feed + 1 : bytes;
     }
     got -= (size_t)(start - bytes);
     tn_lines_init(&lines, out->memory);
