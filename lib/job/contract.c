@@ -95,7 +95,7 @@ static tenon_status expand_name(const char **text, const struct environment *env
     const char *value;
 
     if (name[length] == '\0') {
-        tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%s\" has no closing bracket", *text);
+        tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%.200s\" has no closing bracket", *text);
         return tn_hint(failure, "Write $(NAME) for a variable, $$ for a dollar sign.");
     }
     value = tn_environment_get(environment, name, length);

@@ -235,7 +235,7 @@ static void fail_unknown(struct reading *reading, const struct field *fields, co
     tn_text_init(&known, reading->arena->memory, 1024);
     for (const struct field *field = fields; field->name != NULL; field++)
         tn_text_format(&known, "%s%s%s", field == fields ? "" : ", ", parent, field->name);
-    tn_fail(reading->failure, TENON_ERROR_ARGUMENT, "%s has an unknown field \"%s%s\"", reading->what, parent, name);
+    tn_fail(reading->failure, TENON_ERROR_ARGUMENT, "%s has an unknown field \"%s%.200s\"", reading->what, parent, name);
     tn_hint(reading->failure, "The fields of a recipe are: %s.", tn_text(&known));
     tn_text_clear(&known);
 }
