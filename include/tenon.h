@@ -460,6 +460,7 @@ tenon_status tenon_context_step(tenon_context *context, int64_t timeout_ms);
  * @param[in]  context  the context
  * @param[out] task     the task; borrowed, it stays with whoever started it
  * @transfer{none} task
+ * @error TENON_ERROR_ARGUMENT  task is NULL
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @return TENON_OK, or TENON_DONE when no task has news
  * @thread{one}
@@ -588,6 +589,7 @@ tenon_status tenon_task_error(tenon_task *task, tenon_error *error);
  * @param[in]  task  the task
  * @param[out] text  the text; "" while there is none; lives as long as the task
  * @transfer{none} text
+ * @error TENON_ERROR_ARGUMENT  text is NULL
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
  * @since 0.1
@@ -600,6 +602,7 @@ tenon_status tenon_task_text(tenon_task *task, const char **text);
  * @param[in]  task  the task
  * @param[out] json  a JSON document; "" when there is none; lives as long as the task
  * @transfer{none} json
+ * @error TENON_ERROR_ARGUMENT  json is NULL
  * @error TENON_ERROR_MEMORY  out of memory
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
@@ -1931,6 +1934,7 @@ void tenon_job_free(tenon_job *job);
  * @param[in]  job  the job
  * @param[out] id   its id; lives as long as the handle
  * @transfer{none} id
+ * @error TENON_ERROR_ARGUMENT  id is NULL
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @thread{one}
  * @since 0.1

@@ -112,8 +112,8 @@ def older_header():
 # ---- calls of every function ----
 
 DESCRIPTION = json.loads(read_text(ROOT, "bindings", "tenon.json"))
-TEXTS = {"key": '"home"', "model": '"acme/small"', "repository": '"acme/small"', "path": '"config.json"', "name": '"local:cpu"',
-         "target": '"http://127.0.0.1:1/v1"', "id": '"local:none"', "location": '"http://127.0.0.1:1"'}
+TEXTS = {"key": '"home"', "model": '"tenon/tiny"', "repository": '"tenon/tiny"', "path": '"config.json"', "name": '"local:cpu"',
+         "target": '"http://127.0.0.1:1/v1"', "id": '"local:none"', "location": '"http://127.0.0.1:1"', "value": "NULL", "place": '"local"'}
 
 
 def argument(parameter, options):
@@ -130,21 +130,38 @@ def argument(parameter, options):
     if kind == "text" and parameter["direction"] == "out":
         return f"const char *{name} = NULL;", f"&{name}"
     if kind == "text":
-        return "", TEXTS.get(name, "NULL")
+        return "", TEXTS[name]
     if name == "buffer":
         return "char buffer[8];", "buffer"
     if name == "got":
         return "size_t got = 0;", "&got"
-    return "", "sizeof buffer" if name == "size" else "0"
+    return "", "8" if name == "size" else "0"
 
 
 def calls(functions, wanted, options=""):
     """C that calls each function with arguments that are in order, and checks the status."""
+    return call_everything([block(function, f"CHECK({{}} == {wanted});", options) for function in functions])
+
+
+def calls_with_null(functions):
+    """C that calls each function with NULL for each of its pointers in turn, and prints "function parameter status"."""
     blocks = []
     for function in functions:
-        parts = [argument(parameter, options) for parameter in function["parameters"]]
-        declarations = "".join(f" {declaration}" for declaration, _ in parts if declaration)
-        blocks.append(f"    {{{declarations} CHECK({function['name']}({', '.join(part for _, part in parts)}) == {wanted}); }}")
+        for parameter in function["parameters"]:
+            if "*" in parameter["type"]:
+                show = f'printf("{function["name"]} {parameter["name"]} %s\\n", tenon_status_name({{}}));'
+                blocks.append(block(function, show, null=parameter["name"]))
+    return call_everything(blocks)
+
+
+def block(function, statement, options="", null=""):
+    parts = [("", "NULL") if parameter["name"] == null else argument(parameter, options) for parameter in function["parameters"]]
+    declarations = "".join(f" {declaration}" for declaration, _ in parts if declaration)
+    call = f"{function['name']}({', '.join(part for _, part in parts)})"
+    return f"    {{{declarations} {statement.format(call)} }}"
+
+
+def call_everything(blocks):
     return "static void call_everything(struct handles *handles)\n{\n" + "\n".join(blocks) + "\n}\n"
 
 

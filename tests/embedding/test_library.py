@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
-from built import (BUILD, DESCRIPTION, HERE, HUB, LIBRARY, ROOT, SUPERVISOR, Installed, calls, newer_header, older_header, output_of,
-                   read_text, with_options, with_status, write_text)
+from built import (BUILD, DESCRIPTION, HERE, HUB, LIBRARY, ROOT, SUPERVISOR, Installed, calls, calls_with_null, newer_header, older_header,
+                   output_of, read_text, with_options, with_status, write_text)
 
 import repositories
 import suite
@@ -184,6 +184,29 @@ class Behaviour(Case):
         with open(path, "rb") as file:
             found = hashlib.sha256(file.read()).hexdigest()
         self.assertEqual(found, os.path.basename(os.path.realpath(path)))
+
+
+class Nulls(Case):
+    """What a caller gets for a NULL."""
+
+    def test_every_pointer_of_every_function(self):
+        folder = self.folder()
+        functions = [function for function in DESCRIPTION["functions"] if with_status(function)]
+        write_text(calls_with_null(functions), folder, "calls.h")
+        shutil.copytree(os.path.join(ROOT, "examples", "hub"), os.path.join(folder, "hub"))
+        lines = installed.run(self.compile("nulls", include=[folder]), f"file://{folder}/hub", self.folder(), SUPERVISOR).splitlines()
+        answers = {tuple(words[:2]): words[2] for words in map(str.split, lines)}
+        self.assertGreater(len(answers), 150)
+        wrong = []
+        for function in functions:
+            listed = {error["status"] for error in function.get("errors", ())}
+            for parameter in function["parameters"]:
+                answer = answers.get((function["name"], parameter["name"]))
+                fits = (answer in listed or (answer is not None and "ERROR" not in answer)) if parameter.get("nullable") else \
+                    answer in listed and answer in ("TENON_ERROR_ARGUMENT", "TENON_ERROR_MISUSE")
+                if "*" in parameter["type"] and not fits:
+                    wrong.append(f"{function['name']}: NULL for {parameter['name']} gives {answer}")
+        self.assertEqual(wrong, [])
 
 
 class Sizes(Case):

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 import suite  # noqa: E402
 from clang import cindex  # noqa: E402
-from layout import HEADER, TARGETS, layout  # noqa: E402
+from struct_layout import HEADER, TARGETS, layout  # noqa: E402
 from generator import description, header, rules  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -245,7 +245,7 @@ class Layout(unittest.TestCase):
         recorded = json.loads(read_text(os.path.join(HERE, "layout.json")))
         for target in TARGETS:
             with self.subTest(target=target):
-                self.assertEqual(layout(target), recorded, "see layout.py for when to record it anew")
+                self.assertEqual(layout(target), recorded, "see struct_layout.py for when to record it anew")
 
     def test_the_compiler_of_this_machine_agrees(self):
         if sys.maxsize < 2 ** 32:

@@ -1,5 +1,6 @@
 """Writes _api.py: a class for each noun, with a method for each function of it."""
 
+import re
 from typing import List, NamedTuple, Optional, Tuple
 
 from ..description import Description
@@ -322,7 +323,7 @@ class ApiWriter:
         yields = [self.yielded(part) for part in function.get("yields", ())]
         body = "\n\n".join(filter(None, [self.names.prose(function.get("body", "")), " ".join(yields)]))
         errors = [error for error in function.get("errors", ())
-                  if error["status"] not in EVERYWHERE and "struct_size" not in error["doc"]]
+                  if error["status"] not in EVERYWHERE and not re.match(r"\w+ is NULL\b", error["doc"])]
         raised = [f"{self.names.error(error['status'])}: {self.names.prose(error['doc'])}" for error in errors]
         return docstring(indent, self.names.prose(function["doc"]), body, plan.entries, raised)
 

@@ -1,6 +1,6 @@
 """The layout of every struct of tenon.h on a 64-bit system. Run as a program it prints the table that layout.json keeps:
 
-    /usr/bin/python3 tests/header/layout.py > tests/header/layout.json
+    /usr/bin/python3 tests/header/struct_layout.py > tests/header/layout.json
 
 Record it anew when structs or fields were added; what was there before may never change."""
 
