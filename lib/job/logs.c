@@ -197,36 +197,62 @@ static tenon_status count_lines(struct logs *logs, const char *bytes, int64_t en
 {
     tenon_status status = TENON_OK;
 
-    for (int64_t at = end - 1; at >= logs->from && logs->found < logs->last && status == TENON_OK; at--)
+    for (int64_t at = end; at >= logs->from && logs->found < logs->last && status == TENON_OK; at--)
         if ((at == 0 || (at > logs->from && bytes[at - 1 - logs->from] == '\n')) && at < logs->line_at)
             status = count_line(logs, bytes, at);
     return status;
 }
 
-/* Reads the block before what has been read, and counts in it. What is left of it waits for the next one. */
-static tenon_status look_back(struct logs *logs)
+/* Fills the block with the bytes from offset on, as many as there are. */
+static tenon_status read_range(struct logs *logs, int64_t offset, size_t size, size_t *got)
+{
+    tenon_status status = TENON_OK;
+    size_t more = 1;
+
+    for (*got = 0; *got < size && more > 0 && status == TENON_OK; *got += more) {
+        more = 0;
+        status = logs->job->place->read_log(logs->job, offset + (int64_t)*got, logs->block + *got, size - *got, &more, &logs->task.failure);
+    }
+    return status;
+}
+
+/* Counts in the block before what has been read, and what is left of it waits for the next one. */
+static tenon_status count_block(struct logs *logs, size_t size)
 {
     int64_t end = logs->line_at;
-    size_t size = logs->from < BLOCK ? (size_t)logs->from : BLOCK, got = 0;
     struct text bytes;
-    tenon_status status;
+    tenon_status status = TENON_OK;
 
     tn_text_init(&bytes, &logs->task.handle.context->memory, 4 * LINE_LONGEST);
-    status = logs->job->place->read_log(logs->job, logs->from - (int64_t)size, logs->block, size, &got, &logs->task.failure);
-    tn_text_add_n(&bytes, logs->block, got);
+    tn_text_add_n(&bytes, logs->block, size);
     tn_text_add_n(&bytes, tn_text(&logs->piece), logs->piece.length);
-    if (status == TENON_OK && bytes.failed)
-        status = tn_fail_memory(&logs->task.failure);
-    logs->from -= (int64_t)size;
     if (logs->piece_is_long)
-        end = logs->from + (int64_t)got;
-    if (status == TENON_OK)
-        status = count_lines(logs, tn_text(&bytes), end);
+        end = logs->from;
+    logs->from -= (int64_t)size;
+    status = bytes.failed ? tn_fail_memory(&logs->task.failure) : count_lines(logs, tn_text(&bytes), end);
     tn_text_reset(&logs->piece);
     logs->piece_is_long = logs->piece_is_long || logs->line_at - logs->from > LINE_LONGEST;
-    if (!logs->piece_is_long)
+    if (status == TENON_OK && !logs->piece_is_long)
         tn_text_add_n(&logs->piece, tn_text(&bytes), (size_t)(logs->line_at - logs->from));
+    if (logs->piece.failed)
+        status = tn_fail_memory(&logs->task.failure);
     tn_text_clear(&bytes);
+    return status;
+}
+
+static tenon_status look_back(struct logs *logs)
+{
+    size_t size = logs->from < BLOCK ? (size_t)logs->from : BLOCK, got = 0;
+    tenon_status status = read_range(logs, logs->from - (int64_t)size, size, &got);
+
+    if (status == TENON_OK && got < size) {
+        /* The log has become shorter meanwhile, and what was counted is gone. */
+        logs->from = logs->line_at = logs->from - (int64_t)(size - got);
+        logs->found = 0;
+        logs->piece_is_long = false;
+        tn_text_reset(&logs->piece);
+    } else if (status == TENON_OK)
+        status = count_block(logs, size);
     return status;
 }
 
