@@ -157,7 +157,7 @@ static void explain_failure(const struct ending *ending, struct explanation *exp
         set(explanation, TENON_CAUSE_DISK, 0, "Free some space, or name another output folder.");
     else if (ending->serves && !ending->was_ready && tn_says_port_taken(ending->tail))
         set(explanation, TENON_CAUSE_PORT, 1, "Stop what listens on that port, or leave the port to tenon.");
-    else if (ending->signal == SIGKILL)
+    else if (ending->signal == SIGKILL || ending->exit_code == 128 + SIGKILL) /* the latter is a shell's word for it */
         set(explanation, TENON_CAUSE_SIGNAL, 1, "Somebody killed it; if it was the system, that was short of memory: see its log (dmesg).");
     else if (ending->signal != 0)
         set(explanation, TENON_CAUSE_SIGNAL, 0, "Read the job's log; a crash is a fault of the program or of a library it uses.");
