@@ -252,7 +252,12 @@ bool tn_response_range(const struct request *request, int64_t *first, int64_t *l
 
 tenon_status tn_response_json(struct request *request, json_t **json)
 {
-    return tn_json_read(tn_text(&request->answer), request->answer.length, request->what, json, &request->failure);
+    tenon_status status = tn_json_read(tn_text(&request->answer), request->answer.length, request->what, json, &request->failure);
+
+    if (status == TENON_ERROR_PROTOCOL)
+        tn_hint(&request->failure, "Something else than the service may answer at %s: check the address, and a proxy or sign-in page on the way.",
+                tn_text(&request->url));
+    return status;
 }
 
 /* ---- connections to one origin: a bounded number, the others wait their turn ---- */

@@ -310,6 +310,15 @@ class DownloadErrorTest(HubCase):
         self.write("cache", "a file")
         self.fails(1, "download", "acme/small", HF_HUB_CACHE=self.place.path("cache"))
 
+    def test_somebody_else_answers(self):
+        """A sign-in page, or JSON that no hub would send."""
+        for fault in ({"html": True}, {"json": {"deep": 100000}}, {"json": {"text": "{"}}):
+            self.hub.clear_faults()
+            self.hub.faults({"path": "/api/", **fault})
+            _, hint = self.fails(1, "download", "acme/small")
+            self.assertIn(f"answer at {self.hub.url}/api/models/acme/small", hint)
+            self.assertIn("proxy", hint)
+
     def test_hostile_message(self):
         self.hub.faults({"status": 400, "body": '{"error": "red \\u001b[31m\\u009b1m \\u202e"}'})
         done = self.place.run("download", "acme/small")
