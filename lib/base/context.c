@@ -13,9 +13,15 @@ enum { LOG_LINE = 1023, LOG_LIMIT = 256 * 1024, SCRATCH = 64 * 1024 };
 
 /* ---- who is inside ---- */
 
+/*
+ * Whoever is inside stands in `inside`: the thread's id, one bit up, and BURYING where it is there for a free only. A free is
+ * allowed to everybody at any time, so whoever calls meanwhile is not in the wrong, and waits for its end.
+ */
+enum { BURYING = 1, BURIAL_WAIT_NS = 20 * 1000 };
+
 static uintptr_t this_thread(void)
 {
-    return (uintptr_t)pthread_self();
+    return (uintptr_t)pthread_self() << 1;
 }
 
 bool tn_forked(const struct tenon_context *context)
@@ -23,16 +29,31 @@ bool tn_forked(const struct tenon_context *context)
     return context->process != getpid();
 }
 
-static bool try_enter(struct tenon_context *context)
+static bool try_bury(struct tenon_context *context)
 {
     uintptr_t nobody = 0;
 
-    return atomic_compare_exchange_strong(&context->inside, &nobody, this_thread());
+    return atomic_compare_exchange_strong(&context->inside, &nobody, this_thread() | BURYING);
+}
+
+/* False when somebody is inside, be it a callback of this very thread's. */
+static bool enter(struct tenon_context *context)
+{
+    const struct timespec wait = { .tv_nsec = BURIAL_WAIT_NS };
+    uintptr_t self = this_thread(), found = 0;
+
+    while (!atomic_compare_exchange_strong(&context->inside, &found, self)) {
+        if ((found & BURYING) == 0 || found == (self | BURYING))
+            return false;
+        nanosleep(&wait, NULL);
+        found = 0;
+    }
+    return true;
 }
 
 tenon_status tn_enter(struct tenon_context *context)
 {
-    if (context == NULL || tn_forked(context) || !try_enter(context))
+    if (context == NULL || tn_forked(context) || !enter(context))
         return TENON_ERROR_MISUSE;
     /* Whoever is inside keeps the context: a callback, or another thread, may free it meanwhile. */
     atomic_fetch_add(&context->references, 1);
@@ -59,7 +80,7 @@ static void leave(struct tenon_context *context)
         bury(context);
         atomic_store(&context->inside, 0);
         /* Somebody may have dug a grave between the two lines above; whoever gets in buries it. */
-    } while (atomic_load(&context->graveyard) != NULL && try_enter(context));
+    } while (atomic_load(&context->graveyard) != NULL && try_bury(context));
 }
 
 tenon_status tn_leave(struct tenon_context *context, tenon_status status)
@@ -94,7 +115,7 @@ void tn_handle_free(struct handle *handle)
     if (tn_forked(context)) {
         handle->destroy(handle);
         tn_context_unref(context);
-    } else if (try_enter(context)) {
+    } else if (try_bury(context)) {
         handle->destroy(handle);
         leave(context);
         tn_context_unref(context);
@@ -105,7 +126,7 @@ void tn_handle_free(struct handle *handle)
         while (!atomic_compare_exchange_weak(&context->graveyard, &handle->next_dead, handle))
             ;
         tn_loop_wake(&context->loop);
-        if (try_enter(context))
+        if (try_bury(context))
             leave(context);
         tn_context_unref(context);
     }

@@ -3,7 +3,8 @@
  *
  * A public call enters the context and leaves it. Entering fails with TENON_ERROR_MISUSE when another thread is inside, or
  * the caller's own callback is, or this process is a forked child. What is freed while somebody is inside goes to the
- * graveyard and is buried by whoever leaves next.
+ * graveyard and is buried by whoever leaves next; what is freed while nobody is, is buried by the one who frees, and a call
+ * that comes meanwhile waits for that.
  */
 #ifndef TN_CONTEXT_H
 #define TN_CONTEXT_H
@@ -37,7 +38,7 @@ struct attachment {
 
 struct tenon_context {
     atomic_int references;
-    atomic_uintptr_t inside; /* the thread that is inside; 0 for none */
+    atomic_uintptr_t inside; /* who is inside; 0 for nobody */
     _Atomic(struct handle *) graveyard;
     pid_t process;
     struct memory memory;

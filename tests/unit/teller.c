@@ -67,6 +67,8 @@ static void teller_clear(struct tenon_task *task)
     tn_timer_stop(task->handle.context, &teller->timer);
     tn_release(&task->handle.context->memory, teller->padding);
     teller->padding = NULL;
+    if (teller->telling.clearing != NULL)
+        teller->telling.clearing(teller->telling.user);
     if (teller->telling.cleared != NULL)
         atomic_fetch_add(teller->telling.cleared, 1);
 }

@@ -20,6 +20,8 @@ struct telling {
     bool whole;         /* yields text and JSON too */
     atomic_int *cleared; /* counts calls of the clear function */
     int *drained;
+    void (*clearing)(void *user); /* called by the clear function; NULL for none */
+    void *user;
 };
 
 struct teller {

@@ -137,6 +137,42 @@ static void another_thread_frees_a_task(void **state)
     assert_int_equal(cleared, 60);
 }
 
+static void linger(void *user)
+{
+    pthread_barrier_wait(user);
+    usleep(50 * 1000);
+}
+
+/* However long the other thread takes over it, and even if the log is written meanwhile: the owner's calls are as good as ever. */
+static void a_free_elsewhere_is_not_somebody_inside(void **state)
+{
+    tenon_task *mine = start((struct telling){ .waits = true });
+    pthread_barrier_t barrier;
+    pthread_t thread;
+
+    (void)state;
+    now.runs = true;
+    pthread_barrier_init(&barrier, NULL, 2);
+    for (int i = 0; i < 4; i++) {
+        tenon_task *task = start((struct telling){ .waits = true, .clearing = linger, .user = &barrier });
+
+        settle();
+        assert_int_equal(pthread_create(&thread, NULL, free_task, task), 0);
+        pthread_barrier_wait(&barrier);
+        if (i == 0)
+            assert_int_equal(tenon_task_state(mine), TENON_AGAIN);
+        else if (i == 1)
+            assert_int_equal(tenon_context_step(context, 0), TENON_AGAIN);
+        else if (i == 2)
+            assert_int_equal(tenon_context_set(context, "hub.parts", "2"), TENON_OK);
+        else
+            tenon_task_free(mine);
+        pthread_join(thread, NULL);
+    }
+    assert_int_equal(cleared, 5);
+    pthread_barrier_destroy(&barrier);
+}
+
 /* The last reference goes while the owner waits: the wait ends at once. */
 static void *free_when_waiting(void *user)
 {
@@ -355,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_second_thread_is_told_misuse),
         TEST(another_thread_frees_a_task),
+        TEST(a_free_elsewhere_is_not_somebody_inside),
         TEST(the_last_reference_goes_while_the_owner_waits),
         TEST(what_is_freed_during_a_wait_stops),
         TEST(threads_in_turn),
