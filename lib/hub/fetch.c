@@ -321,7 +321,7 @@ static bool other_content(struct part *part)
     bool other = false;
 
     if (*part->fetch->etag == '\0' ||
-        !tn_url_same_origin(&request->context->memory, part->fetch->hub->endpoint, tn_text(&request->final_url)))
+        !tn_url_same_origin(part->fetch->hub->endpoint, tn_text(&request->final_url)))
         return false;
     tn_text_init(&value, &request->context->memory, 1024);
     header = tn_response_header(request, "x-linked-etag", &value);

@@ -279,7 +279,7 @@ void tn_hub_request(tenon_hub *hub, struct request *request, const char *what)
     request->what = what;
     request->asker = hub;
     request->explain = explain;
-    if (hub->token != NULL && tn_url_same_origin(&request->context->memory, hub->endpoint, tn_text(&request->url)))
+    if (hub->token != NULL && tn_url_same_origin(hub->endpoint, tn_text(&request->url)))
         request->bearer = hub->token;
 }
 

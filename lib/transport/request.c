@@ -481,8 +481,8 @@ static void make_headers(struct request *request)
                    tenon_version());
     if (request->bearer != NULL &&
         (request->hops == 0 ||
-         tn_url_same_origin(&request->context->memory, tn_text(&request->url), tn_text(&request->final_url)) ||
-         tn_url_is_upgrade(&request->context->memory, tn_text(&request->url), tn_text(&request->final_url))))
+         tn_url_same_origin(tn_text(&request->url), tn_text(&request->final_url)) ||
+         tn_url_is_upgrade(tn_text(&request->url), tn_text(&request->final_url))))
         tn_text_format(lines, "Authorization: Bearer %s\n", request->bearer);
     if (!request->decode)
         tn_text_add(lines, "Accept-Encoding: identity\n");
@@ -1040,7 +1040,7 @@ static bool follow_redirect(struct request *request, tenon_status *status)
                           (int)request->status);
         goto done;
     }
-    if (request->redirects == REDIRECT_SAME_ORIGIN && !tn_url_same_origin(memory, tn_text(&request->final_url), tn_text(&target)))
+    if (request->redirects == REDIRECT_SAME_ORIGIN && !tn_url_same_origin(tn_text(&request->final_url), tn_text(&target)))
         goto done;
     if (tn_url_is_tls(tn_text(&request->final_url)) && !tn_url_is_tls(tn_text(&target))) {
         *status = tn_fail(&request->failure, TENON_ERROR_TLS, "%s: the server leads from https to http", request->what);

@@ -7,18 +7,6 @@
 
 enum { URL_LIMIT = 16 * 1024 };
 
-static void add_part(CURLU *parser, CURLUPart part, unsigned flags, struct text *out, bool *whole)
-{
-    char *value = NULL;
-
-    if (curl_url_get(parser, part, &value, flags) != CURLUE_OK || value == NULL)
-        *whole = false;
-    else
-        for (const char *c = value; *c != '\0'; c++)
-            tn_text_add_char(out, *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c);
-    curl_free(value);
-}
-
 static CURLU *parse(const char *url)
 {
     CURLU *parser = NULL;
@@ -34,20 +22,51 @@ static CURLU *parse(const char *url)
     return parser;
 }
 
-bool tn_url_origin(const char *url, struct text *origin)
+/* Whom an address means; the texts are libcurl's. */
+struct origin {
+    char *scheme, *host, *port;
+};
+
+static void origin_clear(struct origin *origin)
+{
+    curl_free(origin->scheme);
+    curl_free(origin->host);
+    curl_free(origin->port);
+}
+
+/* False for what is no http or https address; to be cleared in any case. */
+static bool origin_read(struct origin *origin, const char *url)
 {
     CURLU *parser = parse(url);
-    bool whole = parser != NULL;
+    bool read;
 
-    if (parser != NULL) {
-        add_part(parser, CURLUPART_SCHEME, 0, origin, &whole);
-        tn_text_add(origin, "://");
-        add_part(parser, CURLUPART_HOST, 0, origin, &whole);
-        tn_text_add(origin, ":");
-        add_part(parser, CURLUPART_PORT, CURLU_DEFAULT_PORT, origin, &whole);
-    }
+    memset(origin, 0, sizeof *origin);
+    read = parser != NULL && curl_url_get(parser, CURLUPART_SCHEME, &origin->scheme, 0) == CURLUE_OK &&
+           curl_url_get(parser, CURLUPART_HOST, &origin->host, 0) == CURLUE_OK &&
+           curl_url_get(parser, CURLUPART_PORT, &origin->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
     curl_url_cleanup(parser);
-    return whole && tn_text_status(origin) == TENON_OK;
+    return read;
+}
+
+static void add_lower(struct text *out, const char *text)
+{
+    for (; *text != '\0'; text++)
+        tn_text_add_char(out, *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text);
+}
+
+bool tn_url_origin(const char *url, struct text *out)
+{
+    struct origin origin;
+    bool read = origin_read(&origin, url);
+
+    if (read) {
+        add_lower(out, origin.scheme);
+        tn_text_add(out, "://");
+        add_lower(out, origin.host);
+        tn_text_format(out, ":%s", origin.port);
+    }
+    origin_clear(&origin);
+    return read && tn_text_status(out) == TENON_OK;
 }
 
 bool tn_url_is_tls(const char *url)
@@ -55,35 +74,30 @@ bool tn_url_is_tls(const char *url)
     return strncasecmp(url, "https:", 6) == 0;
 }
 
-bool tn_url_same_origin(const struct memory *memory, const char *a, const char *b)
+static bool is_origin(const struct origin *origin, const char *scheme, const char *port)
 {
-    struct text first, second;
-    bool same;
+    return tn_compare_case(origin->scheme, scheme) == 0 && strcmp(origin->port, port) == 0;
+}
 
-    tn_text_init(&first, memory, URL_LIMIT);
-    tn_text_init(&second, memory, URL_LIMIT);
-    same = tn_url_origin(a, &first) && tn_url_origin(b, &second) && strcmp(tn_text(&first), tn_text(&second)) == 0;
-    tn_text_clear(&first);
-    tn_text_clear(&second);
+bool tn_url_same_origin(const char *a, const char *b)
+{
+    struct origin first, second = { NULL };
+    bool same = origin_read(&first, a) && origin_read(&second, b) && is_origin(&first, second.scheme, second.port) &&
+                tn_compare_case(first.host, second.host) == 0;
+
+    origin_clear(&first);
+    origin_clear(&second);
     return same;
 }
 
-bool tn_url_is_upgrade(const struct memory *memory, const char *from, const char *to)
+bool tn_url_is_upgrade(const char *from, const char *to)
 {
-    struct text first, second;
-    bool upgrade = false;
+    struct origin first, second = { NULL };
+    bool upgrade = origin_read(&first, from) && origin_read(&second, to) && is_origin(&first, "http", "80") &&
+                   is_origin(&second, "https", "443") && tn_compare_case(first.host, second.host) == 0;
 
-    tn_text_init(&first, memory, URL_LIMIT);
-    tn_text_init(&second, memory, URL_LIMIT);
-    if (tn_url_origin(from, &first) && tn_url_origin(to, &second) && tn_starts_with(tn_text(&first), "http://") &&
-        tn_ends_with(tn_text(&first), ":80") && tn_starts_with(tn_text(&second), "https://") &&
-        tn_ends_with(tn_text(&second), ":443")) {
-        size_t a = first.length - strlen("http://") - strlen(":80"), b = second.length - strlen("https://") - strlen(":443");
-
-        upgrade = a == b && memcmp(first.data + strlen("http://"), second.data + strlen("https://"), a) == 0;
-    }
-    tn_text_clear(&first);
-    tn_text_clear(&second);
+    origin_clear(&first);
+    origin_clear(&second);
     return upgrade;
 }
 

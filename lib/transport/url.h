@@ -8,9 +8,9 @@
 bool tn_url_origin(const char *url, struct text *origin);
 bool tn_url_is_tls(const char *url);
 /* True when both have the same scheme, host and port. */
-bool tn_url_same_origin(const struct memory *memory, const char *a, const char *b);
+bool tn_url_same_origin(const char *a, const char *b);
 /* True when the second is the same host's https where the first is its http, both on their usual ports. */
-bool tn_url_is_upgrade(const struct memory *memory, const char *from, const char *to);
+bool tn_url_is_upgrade(const char *from, const char *to);
 /*
  * True when the address's host is in a list as NO_PROXY is one, separated by commas or blanks: a name with all names below
  * it, an address, a network as 10.0.0.0/8, or * for every host.

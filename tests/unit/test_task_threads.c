@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -140,7 +141,7 @@ static void another_thread_frees_a_task(void **state)
 static void linger(void *user)
 {
     pthread_barrier_wait(user);
-    usleep(50 * 1000);
+    nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
 }
 
 /* However long the other thread takes over it, and even if the log is written meanwhile: the owner's calls are as good as ever. */

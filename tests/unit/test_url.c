@@ -30,11 +30,10 @@ static void origins(void **state)
     } rows[] = {
         { "https://Hub.Co/a?b#c", "https://hub.co:443" }, { "http://hub.co", "http://hub.co:80" },
         { "http://hub.co:8080/", "http://hub.co:8080" },  { "http://user:pass@hub.co/", "http://hub.co:80" },
-        { "http:///x/y", "http://x:80" },                 { "http://[::1]:9/x", "http://[::1]:9" },
-        { "http://127.0.0.1:80", "http://127.0.0.1:80" },
+        { "http://127.0.0.1:80", "http://127.0.0.1:80" }, { "http://[::1]:9/x", "http://[::1]:9" },
     };
     static const char *const bad[] = { "", "hub.co", "ftp://hub.co/", "file:///etc/passwd", "https:/x", "http://", "javascript:1",
-                                       "http://hub.co:99999/", "http://a b/", "http://hub.co:x/", "//hub.co/", "http://ho\nst/" };
+                                       "http://hub.co:99999/", "http://a b/", "http://hub.co:x/", "//hub.co/", "http://ho\nst/", "http:///x/y" };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -66,8 +65,8 @@ static void the_same_origin(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
-        if (tn_url_same_origin(&memory, rows[i].a, rows[i].b) != rows[i].same ||
-            tn_url_is_upgrade(&memory, rows[i].a, rows[i].b) != rows[i].upgrade)
+        if (tn_url_same_origin(rows[i].a, rows[i].b) != rows[i].same ||
+            tn_url_is_upgrade(rows[i].a, rows[i].b) != rows[i].upgrade)
             fail_msg("%s and %s", rows[i].a, rows[i].b);
 }
 
@@ -157,27 +156,11 @@ static void what_may_be_shown(void **state)
     }
 }
 
-static tenon_status compare(struct test_memory *counts)
-{
-    struct memory failing = test_memory(counts);
-    bool same = tn_url_same_origin(&failing, "https://hub.co/x", "https://hub.co/y");
-    bool upgrade = tn_url_is_upgrade(&failing, "http://hub.co/x", "https://hub.co/y");
-
-    return same && upgrade ? TENON_OK : TENON_ERROR_MEMORY;
-}
-
-static void without_memory_nothing_is_the_same(void **state)
-{
-    (void)state;
-    test_every_failure(compare);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(origins),           cmocka_unit_test(the_same_origin), cmocka_unit_test(references),
         cmocka_unit_test(lists_of_hosts),    cmocka_unit_test(what_may_be_shown),
-        cmocka_unit_test(without_memory_nothing_is_the_same),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
