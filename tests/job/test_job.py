@@ -336,7 +336,7 @@ class Refused(JobTest):
 class Failures(JobTest):
     """Jobs that fail, and how they explain themselves."""
 
-    def fail(self, given, cause, *words, **options):
+    def fails(self, given, cause, *words, **options):
         job = self.train(given, **options)
         report = job.end()
         self.assert_failed(report, cause, *words)
