@@ -216,7 +216,8 @@ static bool is_over(struct supervision *s)
     reap(s);
     if (is_alive(s, &s->process))
         return false;
-    return s->end_known || read_exit(s) || keeper_gone;
+    /* The keeper's word first: of a start that failed it leaves the child, which is no program, to us. */
+    return read_exit(s) || s->end_known || keeper_gone;
 }
 
 /* ---- watching ---- */
