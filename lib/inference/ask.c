@@ -119,8 +119,8 @@ static tenon_status send_question(struct ask *ask)
     request->bearer = tn_target_key(&ask->target);
     request->what = "the answer";
     request->stream = true;
-    /* As OpenAI's own client does: nothing has been answered yet when a question is repeated. */
-    request->repeatable = true;
+    /* A question costs time and money: it is not asked again where it may have been heard. */
+    request->begs = true;
     request->retries = REPEATS;
     request->retry_count = &ask->task.progress.retries;
     request->owner = ask;
@@ -185,7 +185,7 @@ static tenon_status ask_step(struct co *co)
         status = conclude(ask);
     }
     CO_END(co);
-    return status;
+    return tn_refusal_advise(status, &ask->task.failure);
 }
 
 static void ask_clear(struct tenon_task *task)

@@ -83,7 +83,7 @@ static tenon_status models_step(struct co *co)
     if (status == TENON_OK)
         AWAIT(co, (status = push_some(models)) != TENON_AGAIN);
     CO_END(co);
-    return status;
+    return tn_refusal_advise(status, &models->task.failure);
 }
 
 static void models_clear(struct tenon_task *task)

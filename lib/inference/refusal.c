@@ -37,6 +37,14 @@ void tn_refusal_note_code(const json_t *json, struct failure *failure)
         tn_failure_set_code(failure, code);
 }
 
+tenon_status tn_refusal_advise(tenon_status status, struct failure *failure)
+{
+    if (status == TENON_ERROR_PROTOCOL && failure->hint == NULL)
+        tn_hint(failure, "Check that a server with the calls of OpenAI answers there, and that the address ends with its version, "
+                         "as http://127.0.0.1:8000/v1 does.");
+    return status;
+}
+
 void tn_refusal_explain(struct request *request)
 {
     struct failure *failure = &request->failure, ignored;

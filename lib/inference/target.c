@@ -44,7 +44,8 @@ static tenon_status open_address(struct target *target, const char *name, struct
 
 tenon_status tn_target_open(struct target *target, struct tenon_context *context, const char *name, const char *key, struct failure *failure)
 {
-    bool is_address = name != NULL && (tn_starts_with(name, "http://") || tn_starts_with(name, "https://"));
+    /* No id has a slash; an address that lacks its beginning is told so. */
+    bool is_address = name != NULL && strchr(name, '/') != NULL;
     tenon_status status = TENON_OK;
 
     if (name == NULL)

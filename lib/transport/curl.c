@@ -7,7 +7,7 @@
 #include "process.h"
 #include "url.h"
 
-enum { ANSWER_LIMIT = 256 * 1024, LARGE_BUFFER = 256 * 1024 };
+enum { ANSWER_LIMIT = 256 * 1024, LARGE_BUFFER = 256 * 1024, ONCE_IDLE_S = 2 };
 
 struct curl_engine {
     struct engine engine;
@@ -30,6 +30,7 @@ struct transfer {
     bool final;    /* it is no interim one, and the exchange knows of it */
     bool aborted;
     bool starved;  /* its socket could not be watched */
+    bool unheard;  /* it was sent, the line was cut before any answer, and it may not be sent again */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -129,9 +130,11 @@ static int connection_stands(void *user, char *remote, char *local, int remote_p
     (void)local;
     (void)remote_port;
     (void)local_port;
+    /* What got no answer on a line that was used before libcurl sends again by itself. */
+    transfer->unheard = transfer->exchange->once && transfer->exchange->connected;
     transfer->exchange->connected = true;
     note_activity(transfer);
-    return CURL_PREREQFUNC_OK;
+    return transfer->unheard ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* Called often; only bytes that move tell that the other side lives. */
@@ -381,6 +384,7 @@ static void finish(struct transfer *transfer, CURLcode code)
     if (code == CURLE_OK && begin(transfer) == EXCHANGE_ABORT)
         transfer->aborted = true;
     words = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
+    words = transfer->unheard ? "no answer came" : words;
     exchange->end = end_of(transfer, code, words);
     if (exchange->end != EXCHANGE_DONE) {
         snprintf(exchange->reason, sizeof exchange->reason, "%.*s", (int)sizeof exchange->reason - 1, words);
@@ -485,6 +489,9 @@ static void set_network(struct transfer *transfer)
     /* Where TLS tells soon whether many requests can share the connection. Plain HTTP tells it with the first answer only. */
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tn_url_is_tls(exchange->url) ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    /* A line that has been idle for long may be about to be closed. */
+    if (exchange->once)
+        curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)ONCE_IDLE_S);
 }
 
 static tenon_status set_options(struct transfer *transfer)

@@ -613,6 +613,7 @@ static tenon_status start_exchange(struct request *request)
     exchange->body_size = request->upload != NULL ? request->upload_size : (int64_t)request->body_size;
     exchange->decode = request->decode;
     exchange->large = request->data != NULL;
+    exchange->once = !request->repeatable;
     exchange->started = answer_started;
     exchange->data = answer_data;
     exchange->upload = request->upload != NULL ? body_upload : NULL;
@@ -970,6 +971,14 @@ static bool rewind_upload(struct request *request)
     return request->upload == NULL || (request->rewind != NULL && request->rewind(request));
 }
 
+/* Nothing was done: nobody was there, or whoever was there refused for now. */
+static bool is_undone(const struct request *request, bool absent)
+{
+    bool refused = request->exchange.end == EXCHANGE_DONE && (request->status == 429 || request->status == 503);
+
+    return absent || refused || (request->timed_out && !request->exchange.connected);
+}
+
 /* How long to pause before the request is repeated; -1 when it is not. */
 static int64_t pause_before_repeat(struct request *request)
 {
@@ -983,7 +992,9 @@ static int64_t pause_before_repeat(struct request *request)
     request->retry_after_ms = -1;
     if (passing)
         request->retry_after_ms = pause = asked >= 0 ? asked : own_pause(request);
-    if (!passing || !request->repeatable || request->delivered || request->attempt >= retries)
+    if (!passing || request->delivered || request->attempt >= retries)
+        pause = -1;
+    else if (!request->repeatable && !(request->begs && is_undone(request, absent)))
         pause = -1;
     else if (asked > tn_setting_integer(&request->context->settings, SETTING_TRANSPORT_WAIT_MS))
         pause = -1;

@@ -10,7 +10,9 @@
  * What it does by itself:
  *   - Repeats what may be repeated (GET, HEAD, and what is marked so) after connect errors, cut lines, time-outs,
  *     408, 429, 500, 502, 503 and 504, with a growing random pause, or for as long as Retry-After or RateLimit say. Once a
- *     byte of the body went to a data hook nothing is repeated: the hook's owner knows better where to go on.
+ *     byte of the body went to a data hook nothing is repeated: the hook's owner knows better where to go on. What may not
+ *     be done twice is never sent twice, be it that the line was cut before an answer; where it begs, it is sent again
+ *     when the other side was not reached or said that it did nothing.
  *   - Follows redirects by hand. The bearer token goes to the origin it was given for and nowhere else; other headers go
  *     everywhere, so nothing secret may be among them.
  *   - Watches three clocks: until the connection stands, silence, and the whole.
@@ -45,6 +47,7 @@ struct request {
     size_t body_size;
     enum redirects redirects;
     bool repeatable;                /* true for GET and HEAD; set it for what else may be repeated */
+    bool begs;                      /* repeated at least where nothing was done: not reached, 429, 503 */
     int32_t retries;                /* how often; the setting unless said otherwise */
     bool stream;                    /* no limit on the whole; silence still counts */
     bool decode;                    /* accept compressed answers */

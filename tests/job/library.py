@@ -94,6 +94,7 @@ accelerator_check = declare("tenon_accelerator_check", Handle, Out)
 task_wait = declare("tenon_task_wait", Handle, Wide)
 task_error = declare("tenon_task_error", Handle, POINTER(Error))
 task_text = declare("tenon_task_text", Handle, POINTER(Text))
+task_json = declare("tenon_task_json", Handle, POINTER(Text))
 task_cancel = declare("tenon_task_cancel", Handle, result=None)
 task_free = declare("tenon_task_free", Handle, result=None)
 hub_open = declare("tenon_hub_open", Handle, Text, c_void_p, Out)
@@ -105,6 +106,7 @@ NEXT = {row_type: declare(f"tenon_task_next_{word}", Handle, Wide, POINTER(row_t
 class TenonError(Exception):
     def __init__(self, error):
         super().__init__(f"{error.status}: {error.message} [{error.hint}]")
+        self.error = error
         self.status, self.message, self.hint = error.status, error.message, error.hint
 
 
@@ -146,6 +148,11 @@ class Task:
     def text(self):
         text = Text()
         self._check(task_text(self.handle, byref(text)))
+        return text.value.decode()
+
+    def json(self):
+        text = Text()
+        self._check(task_json(self.handle, byref(text)))
         return text.value.decode()
 
     def cancel(self):
