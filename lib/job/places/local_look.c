@@ -7,13 +7,14 @@
 
 /* ---- who is responsible ---- */
 
-static bool has_file(const struct memory *memory, const char *folder, const char *name)
+static tenon_status has_file(const char *folder, const char *name, bool *found, struct failure *failure)
 {
-    char *path = tn_local_path(memory, folder, name);
-    bool found = path != NULL && tn_file_exists(path);
+    char *path = tn_local_path(failure->memory, folder, name);
+    tenon_status status = path != NULL ? TENON_OK : tn_fail_memory(failure);
 
-    tn_release(memory, path);
-    return found;
+    *found = path != NULL && tn_file_exists(path);
+    tn_release(failure->memory, path);
+    return status;
 }
 
 static tenon_status try_lock(const struct memory *memory, const char *folder, struct lock *lock, struct failure *failure)
@@ -26,20 +27,22 @@ static tenon_status try_lock(const struct memory *memory, const char *folder, st
 }
 
 /* Is there anything for a supervisor to do? Asked while the lock is held, so that the answer stays true. */
-static bool wants_supervisor(const char *folder, struct failure *failure)
+static tenon_status wants_supervisor(const char *folder, bool *wants, struct failure *failure)
 {
     json_t *state = NULL;
     tenon_status status = tn_job_read_file(folder, LOCAL_STATE, &state, failure);
-    bool wants = status == TENON_OK ? strcmp(tn_json_text_or(state, "phase", ""), PHASE_ENDED) != 0
-                                    : status == TENON_ERROR_NOT_FOUND && has_file(failure->memory, folder, LOCAL_SPEC);
 
+    if (status == TENON_OK)
+        *wants = strcmp(tn_json_text_or(state, "phase", ""), PHASE_ENDED) != 0;
+    else if (status == TENON_ERROR_NOT_FOUND)
+        status = has_file(folder, LOCAL_SPEC, wants, failure);
     json_decref(state);
-    return wants;
+    return status;
 }
 
 /*
  * Starts a supervisor where there is none. True when somebody is responsible now: the lock was held, or a supervisor has
- * been started; false when the job was left to itself.
+ * been started; false when the job was left to itself. Where that cannot be told, without memory, nobody gives it up.
  */
 static bool make_sure(struct tenon_context *context, const char *folder)
 {
@@ -49,8 +52,10 @@ static bool make_sure(struct tenon_context *context, const char *folder)
 
     tn_failure_init(&failure, &context->memory, &context->secrets);
     if (try_lock(&context->memory, folder, &lock, &failure) == TENON_OK) {
-        sure = wants_supervisor(folder, &failure);
-        if (sure && tn_local_start(context, folder, &lock, &failure) != TENON_OK)
+        bool known = wants_supervisor(folder, &sure, &failure) == TENON_OK;
+
+        sure = sure || !known;
+        if (sure && known && tn_local_start(context, folder, &lock, &failure) != TENON_OK)
             tn_log(context, TENON_LOG_WARNING, "job", "nobody watches over %s: %s", folder, failure.message != NULL ? failure.message : "");
         tn_lock_release(&lock);
     }
@@ -76,9 +81,12 @@ static tenon_status look_unstarted(struct tenon_context *context, const char *fo
     report->row.state = TENON_JOB_SUBMITTING;
     report->row.stage = "submitting";
     if (revive && !make_sure(context, folder)) {
+        bool ended = false;
+
         /* It may have been started, and have ended, since we looked. */
-        if (has_file(&context->memory, folder, LOCAL_STATE))
-            return TENON_AGAIN;
+        status = has_file(folder, LOCAL_STATE, &ended, failure);
+        if (status != TENON_OK || ended)
+            return status != TENON_OK ? status : TENON_AGAIN;
         report->row.state = TENON_JOB_FAILED;
         report->row.cause = TENON_CAUSE_LOST;
         report->row.retry_helps = 1;
@@ -151,7 +159,7 @@ static tenon_status look_once(struct tenon_context *context, const char *folder,
                               struct failure *failure)
 {
     tenon_status status = tn_job_read_file(folder, LOCAL_STATE, &report->state, failure);
-    bool started = status == TENON_OK;
+    bool started = status == TENON_OK, is_ready = false;
     struct process supervisor;
     const char *phase;
 
@@ -166,7 +174,10 @@ static tenon_status look_once(struct tenon_context *context, const char *folder,
         set_end(report);
         return TENON_OK;
     }
-    set_live_state(phase, has_file(&context->memory, folder, LOCAL_READY), report);
+    status = has_file(folder, LOCAL_READY, &is_ready, failure);
+    if (status != TENON_OK)
+        return status;
+    set_live_state(phase, is_ready, report);
     supervisor = tn_local_process(report->state, "supervisor");
     /* Its own word is cheap; the lock decides, also for one in another container or on another machine. */
     if (revive && !tn_process_alive(&supervisor) && !make_sure(context, folder))
