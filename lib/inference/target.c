@@ -28,9 +28,13 @@ static tenon_status open_address(struct target *target, const char *name, struct
 {
     struct text origin;
     tenon_status status = TENON_OK;
+    bool good;
 
     tn_text_init(&origin, target->address.memory, ADDRESS_LIMIT);
-    if (!tn_url_origin(name, &origin)) {
+    good = tn_url_origin(name, &origin) && strlen(name) <= ADDRESS_LIMIT;
+    if (!good && origin.failed && !origin.full)
+        status = tn_fail_memory(failure);
+    else if (!good) {
         status = tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%s\" is neither a job's id nor the address of a server", name);
         tn_hint(failure, "Give an id as local:0123456789ab, or an address as http://127.0.0.1:8000/v1.");
     } else if (name[strcspn(name, "?#")] != '\0') {
