@@ -103,6 +103,26 @@ static void an_answer_is_explained(void **state)
     tenon_context_free(context);
 }
 
+static void nonsense_comes_with_advice(void **state)
+{
+    struct failure failure;
+
+    (void)state;
+    tn_failure_init(&failure, &memory, NULL);
+    tn_fail(&failure, TENON_ERROR_PROTOCOL, "x");
+    assert_int_equal(tn_refusal_advise(failure.status, &failure), TENON_ERROR_PROTOCOL);
+    assert_non_null(strstr(failure.hint, "/v1"));
+    tn_fail(&failure, TENON_ERROR_PROTOCOL, "x");
+    tn_hint(&failure, "what somebody knows better");
+    tn_refusal_advise(failure.status, &failure);
+    assert_string_equal(failure.hint, "what somebody knows better");
+    tn_fail(&failure, TENON_ERROR_NETWORK, "x");
+    assert_int_equal(tn_refusal_advise(failure.status, &failure), TENON_ERROR_NETWORK);
+    assert_null(failure.hint);
+    assert_int_equal(tn_refusal_advise(TENON_OK, &failure), TENON_OK);
+    tn_failure_clear(&failure);
+}
+
 static tenon_status explain(struct test_memory *counts)
 {
     tenon_context *context = NULL;
@@ -131,7 +151,8 @@ static void no_memory_leaves_the_status(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_are_understood), cmocka_unit_test(an_answer_is_explained), cmocka_unit_test(no_memory_leaves_the_status),
+        cmocka_unit_test(errors_are_understood), cmocka_unit_test(an_answer_is_explained), cmocka_unit_test(nonsense_comes_with_advice),
+        cmocka_unit_test(no_memory_leaves_the_status),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

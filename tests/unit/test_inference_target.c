@@ -104,6 +104,8 @@ static void addresses(void **state)
         { "http://a b/", NULL, TENON_ERROR_ARGUMENT, "\"http://a b/\" is neither", NULL },
         { "http://host/v1?x=1", NULL, TENON_ERROR_ARGUMENT, "the address \"http://host/v1?x=1\" does not end with its path", NULL },
         { "http://host/v1#x", NULL, TENON_ERROR_ARGUMENT, "the address \"http://host/v1#x\" does not end with its path", NULL },
+        { "ftp://host/v1", NULL, TENON_ERROR_ARGUMENT, "\"ftp://host/v1\" is neither a job's id nor the address of a server", NULL },
+        { "127.0.0.1:8000/v1", NULL, TENON_ERROR_ARGUMENT, "\"127.0.0.1:8000/v1\" is neither", NULL },
         { "vertex:1", NULL, TENON_ERROR_UNSUPPORTED, "this version of tenon knows no place \"vertex\"", NULL },
         { "127.0.0.1:8000", NULL, TENON_ERROR_UNSUPPORTED, "this version of tenon knows no place \"127.0.0.1\"", NULL },
         { "localhost", NULL, TENON_ERROR_ARGUMENT, "\"localhost\" is not the id of a job", NULL },
@@ -136,6 +138,7 @@ static void jobs_that_serve_and_others(void **state)
         { "local:0123456789af", NULL, TENON_ERROR_NOT_FOUND, "there is no job local:0123456789af", NULL },
         { "local:0123456789AB", NULL, TENON_ERROR_ARGUMENT, "\"local:0123456789AB\" is not the id of a job", NULL },
         { "local:..", NULL, TENON_ERROR_ARGUMENT, "\"local:..\" is not the id of a job", NULL },
+        { "local:../0123456789ab", NULL, TENON_ERROR_ARGUMENT, "\"local:../0123456789ab\" is neither", NULL },
         { "local:", NULL, TENON_ERROR_ARGUMENT, "\"local:\" is not the id of a job", NULL },
         { "Local:0123456789ab", NULL, TENON_ERROR_UNSUPPORTED, "this version of tenon knows no place \"Local\"", NULL },
     };
