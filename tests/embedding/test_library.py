@@ -302,6 +302,12 @@ class Outside(Case):
         self.assertEqual(re.findall(r'#include (.*)', text), ["<stddef.h>", "<stdint.h>"])
         self.assertEqual(text, read_text(ROOT, "include", "tenon.h"))
 
+    def test_a_tree_that_was_moved_runs_jobs(self):
+        tool, home = os.path.join(installed.folder, "usr", "local", "bin", "tenon"), self.folder()
+        recipe = write_text('{"command": ["/bin/true"]}', home, "recipe.json")
+        output = installed.run(tool, "train", recipe, "--on", "local:cpu", "--json", quiet=False, HOME=home)
+        self.assertIn('"succeeded"', output.lower())
+
     def test_the_tool_that_is_installed_finds_the_library(self):
         tool = os.path.join(installed.folder, "usr", "local", "bin", "tenon")
         self.assertIn(DESCRIPTION["version"], installed.run(tool, "--version", HOME=self.folder()))

@@ -7,8 +7,28 @@
 #include "path.h"
 
 #define SUPERVISOR "tenon-supervisor"
+#ifndef TENON_SUPERVISOR_FROM_LIBRARY
+#define TENON_SUPERVISOR_FROM_LIBRARY SUPERVISOR
+#endif
 
-/* The caller's word counts; else the one that was built with this library; else the one that was installed with it. */
+/* As seen from this library: beside it in a build, and in libexec of an installed tree, wherever that was moved to. */
+static bool near_library(struct text *out)
+{
+    static const char *const places[] = { SUPERVISOR, TENON_SUPERVISOR_FROM_LIBRARY };
+    bool there = false;
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0] && !there; i++) {
+        tn_text_reset(out);
+        tn_library_folder(out);
+        if (out->length > 0) {
+            tn_path_join(out, "", places[i]);
+            there = tn_file_exists(tn_text(out));
+        }
+    }
+    return there;
+}
+
+/* The caller's word counts; else the one that came with this library; else the one that was installed with it. */
 bool tn_local_supervisor(const struct tenon_context *context, struct text *out)
 {
     const struct settings *settings = &context->settings;
@@ -16,11 +36,7 @@ bool tn_local_supervisor(const struct tenon_context *context, struct text *out)
     struct text found;
 
     tn_text_init(&found, out->memory, PATH_MAX);
-    if (!said)
-        tn_library_folder(&found);
-    if (found.length > 0)
-        tn_path_join(&found, "", SUPERVISOR);
-    if (found.length == 0 || !tn_file_exists(tn_text(&found))) {
+    if (said || !near_library(&found)) {
         tn_text_reset(&found);
         tn_setting_path(settings, SETTING_JOB_SUPERVISOR, &found);
     }
