@@ -3,9 +3,11 @@
 #include <limits.h>
 #include <string.h>
 
+#include "names.h"
+#include "partial.h"
 #include "path.h"
 
-enum { COMMIT_DIGITS = 40 };
+enum { COMMIT_DIGITS = 40, STALE_MS = 3600 * 1000 };
 
 static const char tag[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
                           "# This file is a cache directory tag created by tenon.\n"
@@ -60,21 +62,43 @@ static void absent_path(const struct cache *cache, const char *commit, const cha
     tn_text_format(out, "%s/.no_exist/%s/%s", tn_text(&cache->folder), commit, path);
 }
 
+/* A name that nobody else has for what is to get its true name by a rename. The official client's prune knows the ending. */
+static void scratch_path(const struct cache *cache, struct text *out)
+{
+    char chance[9];
+
+    tn_random_hex(cache->context, chance, 8);
+    tn_text_format(out, "%s/blobs/%s.tenon.incomplete", tn_text(&cache->folder), chance);
+}
+
 /* ---- folders ---- */
+
+/* The tag that keeps backup programs away. A cache that takes none is still a cache. */
+static void put_tag(const struct cache *cache)
+{
+    struct text path, scratch;
+    struct failure ignored;
+
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
+    tn_text_format(&path, "%s/CACHEDIR.TAG", tn_text(&cache->root));
+    scratch_path(cache, &scratch);
+    if (!path.failed && !scratch.failed && !tn_file_exists(tn_text(&path)))
+        tn_file_replace_by(tn_text(&scratch), tn_text(&path), tag, sizeof tag - 1, 0, false, &ignored);
+    tn_text_clear(&scratch);
+    tn_text_clear(&path);
+    tn_failure_clear(&ignored);
+}
 
 static tenon_status make_folders(const struct cache *cache, struct text *path, struct failure *failure)
 {
-    tenon_status status = tn_folder_make(tn_text(&cache->root), 0777, failure);
+    tenon_status status;
 
-    tn_text_format(path, "%s/CACHEDIR.TAG", tn_text(&cache->root));
-    /* A cache that takes no tag is still a cache. */
-    if (status == TENON_OK && !tn_file_exists(tn_text(path)) &&
-        tn_file_replace(tn_text(path), tag, sizeof tag - 1, 0, false, failure) != TENON_OK)
-        tn_failure_clear(failure);
-    tn_text_reset(path);
     tn_text_format(path, "%s/blobs", tn_text(&cache->folder));
+    status = tn_folder_make(tn_text(path), 0777, failure);
     if (status == TENON_OK)
-        status = tn_folder_make(tn_text(path), 0777, failure);
+        put_tag(cache);
     tn_text_reset(path);
     tn_text_format(path, "%s/.locks/%s", tn_text(&cache->root), tn_path_name(tn_text(&cache->folder)));
     if (status == TENON_OK)
@@ -93,15 +117,6 @@ tenon_status tn_cache_prepare(const struct cache *cache, struct failure *failure
         tn_hint(failure, "Choose another cache folder with HF_HUB_CACHE or the setting hub.cache.");
     tn_text_clear(&path);
     return status;
-}
-
-/* A name that nobody else has for what is to get its true name by a rename. The official client's prune knows the ending. */
-static void scratch_path(const struct cache *cache, struct text *out)
-{
-    char chance[9];
-
-    tn_random_hex(cache->context, chance, 8);
-    tn_text_format(out, "%s/blobs/%s.tenon.incomplete", tn_text(&cache->folder), chance);
 }
 
 /* ---- references ---- */
@@ -300,4 +315,92 @@ tenon_status tn_cache_link(const struct cache *cache, const char *commit, const 
     tn_text_clear(&target);
     tn_text_clear(&place);
     return status;
+}
+
+/* ---- what killed processes left ---- */
+
+/* The content id in "ETAG.XXXXXXXX.tenon.incomplete"; "" for a name without one, false for any other name. */
+static bool etag_of_scratch(const char *name, struct text *etag)
+{
+    static const char ending[] = "XXXXXXXX.tenon.incomplete";
+    size_t length = strlen(name), rest = sizeof ending - 1;
+    bool scratch = length >= rest && strspn(name + length - rest, "0123456789abcdef") == 8 && tn_ends_with(name, ending + 8) &&
+                   (length == rest || name[length - rest - 1] == '.');
+
+    tn_text_reset(etag);
+    if (scratch && length > rest)
+        tn_text_add_n(etag, name, length - rest - 1);
+    return scratch && !etag->failed;
+}
+
+static bool has_journal(const struct names *names, const char *etag)
+{
+    bool has = false;
+
+    for (size_t i = 0; i < names->count && !has; i++)
+        has = tn_journal_generation(etag, names->at[i]) > 0;
+    return has;
+}
+
+/* Nobody has written it for so long that whoever made it is gone. */
+static bool is_stale(const struct cache *cache, const char *path)
+{
+    struct file_facts facts = { 0 };
+    struct failure ignored;
+    bool stale;
+
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    stale = tn_file_look_at_link(path, &facts, &ignored) == TENON_OK && facts.exists && tn_wall(cache->context) - facts.modified_ms > STALE_MS;
+    tn_failure_clear(&ignored);
+    return stale;
+}
+
+/*
+ * One file beside the blobs. A small file's content is written and named under its lock, so what is there while we hold
+ * that, and the content has its name, is nobody's; a download with a journal looks after its own.
+ */
+static void sweep_one(const struct cache *cache, const struct names *names, const char *name, struct text *etag)
+{
+    struct lock lock = { -1 };
+    struct failure ignored;
+    struct text path, lock_path;
+    bool gone = false;
+
+    if (!etag_of_scratch(name, etag))
+        return;
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    tn_text_init(&path, &cache->context->memory, PATH_MAX);
+    tn_text_init(&lock_path, &cache->context->memory, PATH_MAX);
+    tn_cache_blob_path(cache, name, &path);
+    tn_cache_lock_path(cache, tn_text(etag), &lock_path);
+    if (etag->length == 0)
+        gone = is_stale(cache, tn_text(&path));
+    else if (tn_cache_has_blob(cache, tn_text(etag), -1) && !has_journal(names, tn_text(etag)))
+        gone = tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK;
+    if (gone && !path.failed)
+        tn_file_remove(tn_text(&path), &ignored);
+    tn_lock_release(&lock);
+    tn_text_clear(&lock_path);
+    tn_text_clear(&path);
+    tn_failure_clear(&ignored);
+}
+
+void tn_cache_sweep(const struct cache *cache)
+{
+    struct text folder, etag;
+    struct failure ignored;
+    struct names names;
+
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    tn_text_init(&folder, &cache->context->memory, PATH_MAX);
+    tn_text_init(&etag, &cache->context->memory, 256);
+    tn_names_init(&names, &cache->context->memory);
+    tn_text_format(&folder, "%s/blobs", tn_text(&cache->folder));
+    if (!folder.failed && tn_names_add_folder(&names, tn_text(&folder), &ignored) == TENON_OK)
+        for (size_t i = 0; i < names.count; i++)
+            sweep_one(cache, &names, names.at[i], &etag);
+    tn_names_clear(&names);
+    tn_text_clear(&etag);
+    tn_text_clear(&folder);
+    tn_failure_clear(&ignored);
 }

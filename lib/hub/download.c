@@ -196,6 +196,8 @@ static tenon_status take_result(struct download *download)
 
     if (download->fetch.co.status != TENON_OK)
         return tn_task_fail_from(task, &download->fetch.failure);
+    if (download->folder == NULL)
+        tn_cache_sweep(&download->base.cache);
     task->progress.items = 1;
     return tn_task_set_text(task, tn_text(&download->fetch.place));
 }

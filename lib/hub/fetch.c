@@ -814,9 +814,14 @@ static tenon_status place(struct fetch *fetch)
         tn_partial_discard(&fetch->partial);
     else if (fetch->target.failed)
         status = tn_fail_memory(&fetch->failure);
-    else if (fetch->in_memory)
+    else if (fetch->in_memory) {
         status = place_memory(fetch);
-    else
+        if (status == TENON_ERROR_NOT_FOUND && content_is_there(fetch)) {
+            /* The lock lied: somebody was quicker, and took what we wrote for what a killed process had left. */
+            tn_failure_clear(&fetch->failure);
+            status = TENON_OK;
+        }
+    } else
         status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
     if (status == TENON_OK)
         status = settle(fetch, !there);

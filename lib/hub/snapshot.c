@@ -427,6 +427,8 @@ static tenon_status snapshot_step(struct co *co)
         write_listing(snapshot);
     if (status == TENON_OK)
         status = set_result(snapshot);
+    if (status == TENON_OK && snapshot->folder == NULL)
+        tn_cache_sweep(&snapshot->base.cache);
     CO_END(co);
     return status;
 }

@@ -137,8 +137,15 @@ class Life:
 
     def end(self):
         self.hub.clear_faults()
+        self.age_scratch()
         self.finish()
         self.settle()
+
+    def age_scratch(self):
+        """What belongs to no content (a reference that was being written) is tidied up when it is old."""
+        for path in layout.incomplete(self.cache):
+            if re.fullmatch(r"[0-9a-f]{8}\.tenon\.incomplete", os.path.basename(path)):
+                os.utime(path, (0, 0))
 
     def finish(self):
         """Download to the end."""
@@ -282,6 +289,7 @@ class Moving(Life):
 
     def end(self):
         self.hub.clear_faults()
+        self.age_scratch()
         self.finish()
         self.check_files()
         self.move(1 - self.at)
