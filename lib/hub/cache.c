@@ -148,21 +148,27 @@ bool tn_cache_read_ref(const struct cache *cache, const char *revision, char *co
 tenon_status tn_cache_write_ref(const struct cache *cache, const char *revision, const char *commit, struct failure *failure)
 {
     char known[COMMIT_DIGITS + 1];
-    struct text path, scratch;
+    struct text path, scratch, snapshot;
     tenon_status status;
 
     if (tn_is_commit(revision) || (tn_cache_read_ref(cache, revision, known) && strcmp(known, commit) == 0))
         return TENON_OK;
     tn_text_init(&path, &cache->context->memory, PATH_MAX);
     tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
+    tn_text_init(&snapshot, &cache->context->memory, PATH_MAX);
     ref_path(cache, revision, &path);
     scratch_path(cache, &scratch);
     status = path.failed || scratch.failed ? tn_fail_memory(failure) : tn_cache_prepare(cache, failure);
     if (status == TENON_OK)
         status = tn_folder_make_above(tn_text(&path), failure);
+    /* A reference to a commit without a folder would make the repository a broken one for the official client. */
+    tn_cache_snapshot_path(cache, commit, "", &snapshot);
+    if (status == TENON_OK)
+        status = snapshot.failed ? tn_fail_memory(failure) : tn_folder_make(tn_text(&snapshot), 0777, failure);
     /* Exactly the digits: the official client reads them untrimmed. Whatever lies in refs is a reference for it. */
     if (status == TENON_OK)
         status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), commit, COMMIT_DIGITS, 0, false, failure);
+    tn_text_clear(&snapshot);
     tn_text_clear(&scratch);
     tn_text_clear(&path);
     return status;
@@ -333,15 +339,6 @@ static bool etag_of_scratch(const char *name, struct text *etag)
     return scratch && !etag->failed;
 }
 
-static bool has_journal(const struct names *names, const char *etag)
-{
-    bool has = false;
-
-    for (size_t i = 0; i < names->count && !has; i++)
-        has = tn_journal_generation(etag, names->at[i]) > 0;
-    return has;
-}
-
 /* Nobody has written it for so long that whoever made it is gone. */
 static bool is_stale(const struct cache *cache, const char *path)
 {
@@ -355,33 +352,46 @@ static bool is_stale(const struct cache *cache, const char *path)
     return stale;
 }
 
-/*
- * One file beside the blobs. A small file's content is written and named under its lock, so what is there while we hold
- * that, and the content has its name, is nobody's; a download with a journal looks after its own.
- */
-static void sweep_one(const struct cache *cache, const struct names *names, const char *name, struct text *etag)
+static void remove_stale(const struct cache *cache, const char *name)
 {
-    struct lock lock = { -1 };
     struct failure ignored;
-    struct text path, lock_path;
-    bool gone = false;
+    struct text path;
 
-    if (!etag_of_scratch(name, etag))
-        return;
     tn_failure_init(&ignored, &cache->context->memory, NULL);
     tn_text_init(&path, &cache->context->memory, PATH_MAX);
-    tn_text_init(&lock_path, &cache->context->memory, PATH_MAX);
     tn_cache_blob_path(cache, name, &path);
-    tn_cache_lock_path(cache, tn_text(etag), &lock_path);
-    if (etag->length == 0)
-        gone = is_stale(cache, tn_text(&path));
-    else if (tn_cache_has_blob(cache, tn_text(etag), -1) && !has_journal(names, tn_text(etag)))
-        gone = tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK;
-    if (gone && !path.failed)
+    if (!path.failed && is_stale(cache, tn_text(&path)))
         tn_file_remove(tn_text(&path), &ignored);
-    tn_lock_release(&lock);
-    tn_text_clear(&lock_path);
     tn_text_clear(&path);
+    tn_failure_clear(&ignored);
+}
+
+/*
+ * What was left of a content that has its name. A small file is written and named under its lock, and a large one is
+ * claimed under it: while we hold that, and nobody who lives has claimed it, all of it is nobody's.
+ */
+static void sweep_content(const struct cache *cache, const char *etag)
+{
+    struct lock lock = { -1 };
+    struct partial partial;
+    struct failure ignored;
+    struct text base, lock_path;
+
+    tn_failure_init(&ignored, &cache->context->memory, NULL);
+    tn_text_init(&base, &cache->context->memory, PATH_MAX);
+    tn_text_init(&lock_path, &cache->context->memory, PATH_MAX);
+    tn_partial_init(&partial, cache->context);
+    tn_cache_blob_path(cache, etag, &base);
+    tn_cache_lock_path(cache, etag, &lock_path);
+    if (!base.failed && !lock_path.failed && tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK &&
+        tn_partial_claim(&partial, tn_text(&base), 0, &ignored) == TENON_OK) {
+        tn_partial_release(&partial);
+        tn_partial_clear_away(&partial, tn_text(&base));
+    }
+    tn_lock_release(&lock);
+    tn_partial_release(&partial);
+    tn_text_clear(&lock_path);
+    tn_text_clear(&base);
     tn_failure_clear(&ignored);
 }
 
@@ -397,8 +407,12 @@ void tn_cache_sweep(const struct cache *cache)
     tn_names_init(&names, &cache->context->memory);
     tn_text_format(&folder, "%s/blobs", tn_text(&cache->folder));
     if (!folder.failed && tn_names_add_folder(&names, tn_text(&folder), &ignored) == TENON_OK)
-        for (size_t i = 0; i < names.count; i++)
-            sweep_one(cache, &names, names.at[i], &etag);
+        for (size_t i = 0; i < names.count; i++) {
+            if (etag_of_scratch(names.at[i], &etag) && etag.length == 0)
+                remove_stale(cache, names.at[i]);
+            else if (etag.length > 0 && tn_cache_has_blob(cache, tn_text(&etag), -1))
+                sweep_content(cache, tn_text(&etag));
+        }
     tn_names_clear(&names);
     tn_text_clear(&etag);
     tn_text_clear(&folder);

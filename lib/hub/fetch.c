@@ -729,7 +729,7 @@ static tenon_status ask_instead(struct fetch *fetch)
 
 /* ---- what lies in the user's folder already ---- */
 
-/* A file of the right size, put there by somebody else: worth a look at its hash. */
+/* A file of the right size without a note, put there by somebody else: worth a look at its hash. */
 static bool is_candidate(struct fetch *fetch)
 {
     struct file_facts facts = { 0 };
@@ -737,7 +737,7 @@ static bool is_candidate(struct fetch *fetch)
     bool candidate;
 
     tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
-    candidate = fetch->folder != NULL && !fetch->force && fetch->hashes && !fetch->present &&
+    candidate = fetch->folder != NULL && !fetch->force && fetch->hashes && !fetch->present && !in_folder(fetch) &&
                 tn_file_look_at_link(tn_text(&fetch->target), &facts, &ignored) == TENON_OK && facts.regular && facts.bytes == fetch->bytes;
     if (candidate)
         fetch->input = tn_file_open(tn_text(&fetch->target), FILE_READ, &ignored);

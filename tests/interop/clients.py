@@ -22,15 +22,28 @@ class _Client:
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def call(self, function, /, **arguments):
+        self.begin(function, **arguments)
+        return self.result()
+
+    def begin(self, function, /, **arguments):
+        """Ask, and do not wait for the answer."""
         self._process.stdin.write(json.dumps({"call": function, "arguments": arguments}) + "\n")
         self._process.stdin.flush()
+
+    def result(self):
+        """The answer to what was asked for."""
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the client ended while it was asked for {function}")
+            raise RuntimeError("the client ended without an answer")
         answer = json.loads(line)
         if "error" in answer:
             raise ClientError(answer["error"])
         return answer["result"]
+
+    def kill(self):
+        """Kill it as nothing can be killed harder."""
+        self._process.kill()
+        self.stop()
 
     def stop(self):
         self._process.stdin.close()

@@ -19,7 +19,9 @@ def plain(value, depth=16):
         return repr(value)
     if isinstance(value, dict):
         return {str(key): plain(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, types.GeneratorType)):
+    if isinstance(value, BaseException):
+        return str(value)
+    if isinstance(value, (list, tuple, set, frozenset, types.GeneratorType)):
         return [plain(item, depth - 1) for item in value]
     if isinstance(value, datetime.datetime):
         return value.isoformat()
