@@ -325,18 +325,17 @@ tenon_status tn_cache_link(const struct cache *cache, const char *commit, const 
 
 /* ---- what killed processes left ---- */
 
-/* The content id in "ETAG.XXXXXXXX.tenon.incomplete"; "" for a name without one, false for any other name. */
+/* The content id in "ETAG.SOMETHING.tenon.incomplete"; "" in "SOMETHING.tenon.incomplete". False for a name that is not ours. */
 static bool etag_of_scratch(const char *name, struct text *etag)
 {
-    static const char ending[] = "XXXXXXXX.tenon.incomplete";
-    size_t length = strlen(name), rest = sizeof ending - 1;
-    bool scratch = length >= rest && strspn(name + length - rest, "0123456789abcdef") == 8 && tn_ends_with(name, ending + 8) &&
-                   (length == rest || name[length - rest - 1] == '.');
+    const char *ending = strstr(name, ".tenon.incomplete"), *dot = ending;
 
     tn_text_reset(etag);
-    if (scratch && length > rest)
-        tn_text_add_n(etag, name, length - rest - 1);
-    return scratch && !etag->failed;
+    while (dot != NULL && dot > name && dot[-1] != '.')
+        dot--;
+    if (dot != NULL && dot > name)
+        tn_text_add_n(etag, name, (size_t)(dot - 1 - name));
+    return ending != NULL && !etag->failed;
 }
 
 /* Nobody has written it for so long that whoever made it is gone. */
@@ -384,12 +383,9 @@ static void sweep_content(const struct cache *cache, const char *etag)
     tn_cache_blob_path(cache, etag, &base);
     tn_cache_lock_path(cache, etag, &lock_path);
     if (!base.failed && !lock_path.failed && tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK &&
-        tn_partial_claim(&partial, tn_text(&base), 0, &ignored) == TENON_OK) {
-        tn_partial_release(&partial);
+        !tn_partial_is_claimed(&partial, tn_text(&base)))
         tn_partial_clear_away(&partial, tn_text(&base));
-    }
     tn_lock_release(&lock);
-    tn_partial_release(&partial);
     tn_text_clear(&lock_path);
     tn_text_clear(&base);
     tn_failure_clear(&ignored);

@@ -621,6 +621,24 @@ tenon_status tn_partial_finish(struct partial *partial, const char *path, struct
     return status;
 }
 
+bool tn_partial_is_claimed(struct partial *partial, const char *base)
+{
+    struct journal journal;
+    struct failure ignored;
+    int64_t newest = 0;
+    tenon_status status;
+
+    tn_failure_init(&ignored, &partial->context->memory, NULL);
+    tn_text_reset(&partial->base);
+    tn_text_add(&partial->base, base);
+    status = partial->base.failed ? TENON_ERROR_MEMORY : look_around(partial, 0, false, &newest, &ignored);
+    if (status == TENON_OK && newest > 0)
+        status = meet_owner(partial, newest, &journal, &ignored);
+    forget(partial);
+    tn_failure_clear(&ignored);
+    return status != TENON_OK;
+}
+
 void tn_partial_clear_away(struct partial *partial, const char *base)
 {
     tn_text_reset(&partial->base);

@@ -67,6 +67,8 @@ tenon_status tn_partial_finish(struct partial *partial, const char *path, struct
 void tn_partial_release(struct partial *partial);
 /* Gives it up and leaves nothing behind. */
 void tn_partial_discard(struct partial *partial);
+/* Does somebody who lives work on base? As far as can be told. */
+bool tn_partial_is_claimed(struct partial *partial, const char *base);
 /* The content of base has its name: removes what killed processes left of it. For one that is not claimed. */
 void tn_partial_clear_away(struct partial *partial, const char *base);
 

@@ -176,24 +176,30 @@ class Life:
 
     # ---- looking ----
 
+    def named(self):
+        """The contents that have their names."""
+        names = [os.path.basename(path) for path in hubtest.glob_files(self.cache, "blobs")]
+        return [name for name in names if layout.HASH.fullmatch(name)]
+
     def look(self):
         """{etag: ranges} that need not be fetched any more. What is there is right, whenever its process died."""
-        here = {}
-        if wrong := layout.breaches(self.cache):
+        if wrong := [one for one in layout.breaches(self.cache) if one != "no CACHEDIR.TAG"]:
             self.fail(str(wrong))
-        for path in hubtest.glob_files(self.cache, "blobs"):
-            name = os.path.basename(path)
-            if layout.HASH.fullmatch(name):
-                here.setdefault(name, []).append((0, len(self.content[name])))
+        here = {etag: [(0, len(self.content[etag]))] for etag in self.named()}
         for journal in hubtest.journals(self.place):
-            etag = re.search(r"([0-9a-f]{64})\.j\d+\.tenon", journal.path).group(1)
-            if journal.durable:
-                data = read(os.path.join(os.path.dirname(journal.path), journal.data))
-                for first, end in journal.durable:
-                    if data[first:end] != self.content[etag][first:end]:
-                        self.fail(f"the bytes {first}-{end} of {etag} are durable and wrong")
+            etag = re.search(r"([0-9a-f]{40,64})\.j\d+\.tenon", journal.path).group(1)
+            data = os.path.join(os.path.dirname(journal.path), journal.data)
+            if journal.durable and os.path.exists(data):
+                self.check_durable(etag, read(data), journal.durable)
                 here.setdefault(etag, []).extend(journal.durable)
+            elif journal.durable and etag not in here:
+                self.fail(f"the durable bytes of {etag} are gone")
         return here
+
+    def check_durable(self, etag, data, durable):
+        for first, end in durable:
+            if data[first:end] != self.content[etag][first:end]:
+                self.fail(f"the bytes {first}-{end} of {etag} are durable and wrong")
 
     def judge(self, here):
         """The run that has just ended asked for nothing that was there, and nothing twice."""
@@ -235,15 +241,12 @@ class Folder(Life):
         if notes != ["model.bin.lock", "model.bin.metadata"]:
             self.fail(f"beside the files are {notes}")
 
-    def look(self):
-        here = super().look()
+    def named(self):
         path = os.path.join(self.place, "model.bin")
-        if os.path.exists(path):
-            (etag,) = [etag for etag, data in self.content.items() if data == read(path)] or [None]
-            if etag is None:
-                self.fail("the file has its name and is wrong")
-            here[etag] = [(0, len(self.content[etag]))]
-        return here
+        found = [etag for etag, data in self.content.items() if data == read(path)] if os.path.exists(path) else []
+        if os.path.exists(path) and not found:
+            self.fail("the file has its name and is wrong")
+        return super().named() + found
 
 
 class Snapshot(Life):

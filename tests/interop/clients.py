@@ -35,7 +35,10 @@ class _Client:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("the client ended without an answer")
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except json.JSONDecodeError:
+            raise RuntimeError(f"the client says {line!r}") from None
         if "error" in answer:
             raise ClientError(answer["error"])
         return answer["result"]

@@ -214,7 +214,7 @@ class Ours(Python):
 class WithoutLinks(Python):
     """Where links are not wanted, snapshots hold the files themselves."""
 
-    links = False
+    allowed = ("is no link",)
 
     def test_theirs(self):
         self.get_all(client=self.another_client(HF_HUB_DISABLE_SYMLINKS="1"))
