@@ -1073,7 +1073,7 @@ static bool follow_redirect(struct request *request, tenon_status *status)
         goto done;
     }
     tn_text_reset(&request->final_url);
-    tn_text_add(&request->final_url, tn_text(&target));
+    tn_url_keep_user(tn_text(&request->url), tn_text(&target), &request->final_url);
     follows = true;
 done:
     tn_text_clear(&location);

@@ -212,18 +212,41 @@ bool tn_url_resolve(const char *base, const char *reference, struct text *out)
     return good && tn_text_status(out) == TENON_OK;
 }
 
-void tn_url_show(const char *url, struct text *out)
+/* Where the host begins, behind "scheme://"; *user is how much of user and password stands before it, with the @. */
+static const char *authority_of(const char *url, size_t *user)
 {
     const char *start = strstr(url, "://");
     const char *host = start != NULL ? start + 3 : url;
-    size_t authority = strcspn(host, "/?#");
-    size_t user = authority;
+
+    /* Up to the last @: a password may hold one. */
+    *user = strcspn(host, "/?#");
+    while (*user > 0 && host[*user - 1] != '@')
+        --*user;
+    return host;
+}
+
+void tn_url_keep_user(const char *from, const char *to, struct text *out)
+{
+    size_t user, other, before = out->length;
+    const char *source = authority_of(from, &user), *host = authority_of(to, &other);
+    bool keeps = user > 0 && other == 0 && tn_url_same_origin(from, to);
+
+    tn_text_add_n(out, to, (size_t)(host - to));
+    if (keeps)
+        tn_text_add_n(out, source, user);
+    tn_text_add(out, host);
+    /* Should the two of us ever read it differently, libcurl is right. */
+    if (keeps && !out->failed && !tn_url_same_origin(tn_text(out) + before, to)) {
+        out->data[out->length = before] = '\0';
+        tn_text_add(out, to);
+    }
+}
+
+void tn_url_show(const char *url, struct text *out)
+{
+    size_t user;
+    const char *host = authority_of(url, &user);
 
     tn_text_add_n(out, url, (size_t)(host - url));
-    /* Up to the last @: a password may hold one. */
-    while (user > 0 && host[user - 1] != '@')
-        user--;
-    host += user;
-    authority -= user;
-    tn_text_add_n(out, host, authority + strcspn(host + authority, "?#"));
+    tn_text_add_n(out, host + user, strcspn(host + user, "?#"));
 }

@@ -18,6 +18,8 @@ bool tn_url_is_upgrade(const char *from, const char *to);
 bool tn_url_is_listed(const char *url, const char *list);
 /* Adds what reference means as seen from base; false when that is no http or https address. */
 bool tn_url_resolve(const char *base, const char *reference, struct text *out);
+/* Adds to, with the user and password that from has where both are of one origin: they stay at home, and are not lost there. */
+void tn_url_keep_user(const char *from, const char *to, struct text *out);
 /* Adds the address without query, fragment, user and password: what may be shown. */
 void tn_url_show(const char *url, struct text *out);
 

@@ -16,6 +16,11 @@ def find(name):
     return shutil.which(name, path=_PLACES)
 
 
+def nginx_has(module):
+    """Whether nginx was built with that module, as in http_dav_module."""
+    return module in subprocess.run([find("nginx"), "-V"], capture_output=True, text=True, check=False).stderr
+
+
 def free_ports(count):
     """Ports that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]

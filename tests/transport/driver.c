@@ -3,10 +3,11 @@
  * JSON.
  *
  *   driver [--set KEY=VALUE]... [--bearer TOKEN] [--range FIRST-LAST] [--header NAME:VALUE]... [--method M] [--body TEXT]
- *          [--decode] [--stream] [--together] [--pause MS] [--cancel-after MS] URL...
+ *          [--upload FILE [--chunked]] [--decode] [--stream [--hold MS]] [--together] [--pause MS] [--cancel-after MS] URL...
  *
  * --together asks for all addresses at once, --pause waits between two of them, --stream takes the answer piece by piece as
- * downloads do, --cancel-after gives the first one up after so long. Every log line goes to the standard error.
+ * downloads do, --hold takes nothing of the first one for so long, --cancel-after gives the first one up after so long,
+ * --upload sends a file piece by piece, --chunked without telling its size. Every log line goes to the standard error.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -23,15 +24,17 @@ enum { MOST = 64 };
 struct arguments {
     const char *settings[MOST + 1], *headers[MOST], *urls[MOST];
     int setting_count, header_count, url_count;
-    const char *bearer, *range, *method, *body, *pause, *cancel_after;
-    int decode, stream, together;
+    const char *bearer, *range, *method, *body, *pause, *cancel_after, *hold, *upload;
+    int decode, stream, together, chunked;
 };
 
 struct asking {
     struct request request;
     struct hash hash;
     struct failure failure;
-    int64_t bytes, pieces, retries, began_ms;
+    struct timer hold;
+    FILE *file;
+    int64_t bytes, pieces, retries, began_ms, last_ms, cancel_ms;
 };
 
 /* ---- arguments ---- */
@@ -41,7 +44,9 @@ static int take_flag(struct arguments *a, const char *name)
     const struct {
         const char *name;
         int *at;
-    } flags[] = { { "--decode", &a->decode }, { "--stream", &a->stream }, { "--together", &a->together } };
+    } flags[] = {
+        { "--decode", &a->decode }, { "--stream", &a->stream }, { "--together", &a->together }, { "--chunked", &a->chunked },
+    };
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         if (strcmp(name, flags[i].name) == 0)
@@ -58,6 +63,7 @@ static int take_value(struct arguments *a, const char *name, const char *value)
         { "--set", a->settings, &a->setting_count }, { "--header", a->headers, &a->header_count }, { "--bearer", &a->bearer, NULL },
         { "--range", &a->range, NULL },              { "--method", &a->method, NULL },             { "--body", &a->body, NULL },
         { "--pause", &a->pause, NULL },              { "--cancel-after", &a->cancel_after, NULL },
+        { "--hold", &a->hold, NULL },                { "--upload", &a->upload, NULL },
     };
 
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
@@ -86,10 +92,46 @@ static tenon_status take_piece(struct request *request, const char *bytes, size_
 {
     struct asking *asking = request->owner;
 
+    if (tn_timer_running(&asking->hold))
+        return TENON_AGAIN;
     tn_hash_add(&asking->hash, bytes, size);
     asking->bytes += (int64_t)size;
     asking->pieces++;
+    asking->last_ms = tn_now(request->context) - asking->began_ms;
     return TENON_OK;
+}
+
+static void let_go(struct timer *timer)
+{
+    tn_request_resume(&TN_CONTAINER(timer, struct asking, hold)->request);
+}
+
+static ptrdiff_t give_piece(struct request *request, char *buffer, size_t size)
+{
+    struct asking *asking = request->owner;
+
+    return (ptrdiff_t)fread(buffer, 1, size, asking->file);
+}
+
+static bool begin_again(struct request *request)
+{
+    struct asking *asking = request->owner;
+
+    return fseek(asking->file, 0, SEEK_SET) == 0;
+}
+
+static void set_upload(struct asking *asking, const struct arguments *a)
+{
+    struct request *request = &asking->request;
+
+    asking->file = fopen(a->upload, "rb");
+    if (asking->file == NULL)
+        exit(2);
+    fseek(asking->file, 0, SEEK_END);
+    request->upload_size = a->chunked ? -1 : ftell(asking->file);
+    fseek(asking->file, 0, SEEK_SET);
+    request->upload = give_piece;
+    request->rewind = begin_again;
 }
 
 static void start(struct asking *asking, struct tenon_context *context, const struct arguments *a, const char *url)
@@ -119,6 +161,9 @@ static void start(struct asking *asking, struct tenon_context *context, const st
     request->stream = a->stream != 0;
     request->data = a->stream ? take_piece : NULL;
     request->owner = asking;
+    if (a->upload != NULL)
+        set_upload(asking, a);
+    asking->cancel_ms = -1;
     request->retry_count = &asking->retries;
     asking->began_ms = tn_now(context);
     tn_request_start(request, NULL);
@@ -158,10 +203,11 @@ static void print(struct asking *asking, struct tenon_context *context, const ch
         asking->bytes = (int64_t)request->answer.length;
     }
     tn_hash_end(&asking->hash, hex, &asking->failure);
-    line = json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:I, s:I, s:o}", "url", url, "status",
+    line = json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "url", url, "status",
                      tenon_status_name(request->co.status) + strlen("TENON_"), "http", (int)request->status, "bytes", (json_int_t)asking->bytes, "pieces",
                      (json_int_t)asking->pieces, "sha256", hex, "final_url", tn_text(&request->final_url), "retries",
-                     (json_int_t)asking->retries, "ms", (json_int_t)(tn_now(context) - asking->began_ms), "headers", headers_of(request));
+                     (json_int_t)asking->retries, "ms", (json_int_t)(tn_now(context) - asking->began_ms), "last_ms",
+                     (json_int_t)asking->last_ms, "cancel_ms", (json_int_t)asking->cancel_ms, "headers", headers_of(request));
     if (request->co.status != TENON_OK)
         json_object_set_new(line, "error", error_of(&request->failure));
     content = request->answer.length < 4096 ? json_stringn(tn_text(&request->answer), request->answer.length) : NULL;
@@ -173,6 +219,9 @@ static void print(struct asking *asking, struct tenon_context *context, const ch
     free(text);
     json_decref(line);
     tn_request_clear(request);
+    tn_timer_stop(context, &asking->hold);
+    if (asking->file != NULL)
+        fclose(asking->file);
     tn_hash_stop(&asking->hash);
     tn_failure_clear(&asking->failure);
 }
@@ -190,27 +239,47 @@ static void finish(struct asking *asking, struct tenon_context *context)
         tn_loop_step(context, -1);
 }
 
+/* Gives the request up, and takes the time of that. What came until then can still be printed. */
+static void give_up(struct asking *asking, struct tenon_context *context)
+{
+    struct engine *engine = tn_engine(context);
+    int64_t began_ms = tn_now(context);
+
+    tn_co_stop(&asking->request.co);
+    if (engine != NULL)
+        engine->cancel(engine, &asking->request.exchange);
+    asking->cancel_ms = tn_now(context) - began_ms;
+}
+
 static void run(struct tenon_context *context, const struct arguments *a)
 {
     static struct asking askings[MOST];
+    int done = 0;
 
     for (int i = 0; i < a->url_count; i++) {
         if (i > 0 && a->pause != NULL)
             turn_until(context, tn_now(context) + atoll(a->pause));
         start(&askings[i], context, a, a->urls[i]);
-        if (!a->together) {
-            finish(&askings[i], context);
-            print(&askings[i], context, a->urls[i]);
+        if (i == 0 && a->hold != NULL) {
+            askings[i].hold.fire = let_go;
+            tn_timer_set(context, &askings[i].hold, atoll(a->hold), NULL);
+        }
+        if (i == 0 && a->cancel_after != NULL && !a->together) {
+            turn_until(context, tn_now(context) + atoll(a->cancel_after));
+            give_up(&askings[i], context);
+        }
+        for (; !a->together && done <= i; done++) {
+            finish(&askings[done], context);
+            print(&askings[done], context, a->urls[done]);
         }
     }
     if (a->together && a->cancel_after != NULL) {
         turn_until(context, tn_now(context) + atoll(a->cancel_after));
-        tn_co_stop(&askings[0].request.co);
-        print(&askings[0], context, a->urls[0]);
+        give_up(&askings[0], context);
     }
-    for (int i = a->cancel_after != NULL ? 1 : 0; a->together && i < a->url_count; i++) {
-        finish(&askings[i], context);
-        print(&askings[i], context, a->urls[i]);
+    for (; done < a->url_count; done++) {
+        finish(&askings[done], context);
+        print(&askings[done], context, a->urls[done]);
     }
 }
 

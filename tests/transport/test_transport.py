@@ -40,6 +40,7 @@ SERVERS = """
         location /gone/ { alias @files@/; if ($connection_requests = 2) { return 444; } }
         location /never/ { return 444; }
         location /silent/ { proxy_pass http://127.0.0.1:@silence@; }
+        @uploads@
     }
     server { listen 127.0.0.1:@other@; listen 127.0.0.2:@other@; location / { return 200 "$http_authorization"; } }
     server { listen 127.0.0.1:@short@; keepalive_timeout 0; root @files@; }
@@ -50,6 +51,7 @@ SERVERS = """
         location /token { return 200 "$http_authorization"; }
         location /to/ { return 302 $arg_to; }
         location /slow/ { alias @files@/; limit_rate 64k; }
+        @uploads@
     }
     server { listen 127.0.0.1:@few@ ssl http2; keepalive_requests 4; root @files@; }
     server { listen 127.0.0.1:@tls1@ ssl; root @files@; }
@@ -59,6 +61,11 @@ SERVERS = """
     server { listen 127.0.0.1:@elsewhere@ ssl; ssl_certificate @certificates@/elsewhere.pem; ssl_certificate_key @certificates@/elsewhere-key.pem; }
     server { listen 127.0.0.1:@stranger@ ssl http2; ssl_certificate @certificates@/stranger.pem; ssl_certificate_key @certificates@/stranger-key.pem;
              location / { return 200 "stranger"; } }
+"""
+
+UPLOADS = """
+        location /put/ { root @files@; dav_methods PUT; create_full_put_path on; client_max_body_size 100m; }
+        location /little/ { root @files@; dav_methods PUT; client_max_body_size 1k; }
 """
 
 HUB = """
@@ -116,8 +123,9 @@ class World:
         self.stranger = certificate.Authority(self.certificates, "stranger-authority")
         self.stranger.issue("stranger", HOSTS)
         self.silence = socket.create_server(("127.0.0.1", 0))  # connections stand, and nobody reads
-        self.nginx = servers.Nginx(folder, fill(SERVERS, certificates=self.certificates, files=self.files,
-                                                silence=self.silence.getsockname()[1]))
+        self.takes_uploads = servers.nginx_has("http_dav_module")
+        text = SERVERS.replace("@uploads@", UPLOADS if self.takes_uploads else "")
+        self.nginx = servers.Nginx(folder, fill(text, certificates=self.certificates, files=self.files, silence=self.silence.getsockname()[1]))
 
     def stop(self):
         self.nginx.stop()
@@ -210,7 +218,16 @@ class Versions(Case):
         answers = self.ask("--together", "--cancel-after", 300, self.at("tls", "/slow/large.bin"), *[self.at("tls", "/slow/some.bin")] * 3)
         self.assertEqual([one["status"] for one in answers], ["ERROR_CANCELLED", "OK", "OK", "OK"])
         self.assertEqual({one["sha256"] for one in answers[1:]}, {sha256(WORLD.large[:131072])})
-        self.assertEqual(len({one["connection"] for one in self.nginx.seen(4)}), 1)
+        seen = self.nginx.seen(4)
+        self.assertEqual(len({one["connection"] for one in seen}), 1)
+        # nginx hears of it and stops sending, before the others are done.
+        self.assertTrue(seen[0]["path"].endswith("large.bin") and seen[0]["sent"] < len(WORLD.large) // 2, seen)
+
+    def test_a_reader_without_time_holds_up_nobody_else(self):
+        answers = self.good("--stream", "--together", "--hold", 1500, *[self.at("tls", "/large.bin")] * 3)
+        self.assertEqual({one["sha256"] for one in answers}, {sha256(WORLD.large)})
+        self.assertEqual(len({one["connection"] for one in self.nginx.seen(3)}), 1)
+        self.assertEqual([one["last_ms"] >= 1500 for one in answers], [True, False, False])
 
     def test_a_server_that_closes_after_a_few(self):
         """nginx says goodbye (GOAWAY) after four streams of a connection, whatever is under way."""
@@ -287,6 +304,36 @@ class Content(Case):
     def test_head(self):
         answer, = self.good("--method", "HEAD", self.at("tls", "/large.bin"))
         self.assertEqual((answer["bytes"], answer["headers"]["content-length"]), (0, str(len(WORLD.large))))
+
+
+class Uploads(Case):
+    """Bodies that are sent while they are read."""
+
+    def setUp(self):
+        super().setUp()
+        if not WORLD.takes_uploads:
+            self.skipTest("nginx was built without http_dav_module")
+        self.source = os.path.join(WORLD.files, "large.bin")
+
+    def test_what_arrives(self):
+        for number, (server, more) in enumerate((("first", []), ("tls", []), ("first", ["--chunked"]), ("tls", ["--chunked"]))):
+            with self.subTest(server=server, more=more):
+                answer, = self.good("--method", "PUT", "--upload", self.source, *more, self.at(server, f"/put/{number}.bin"))
+                self.assertEqual((answer["http"], hubtest.read(os.path.join(WORLD.files, "put", f"{number}.bin"))), (201, WORLD.large))
+
+    def test_many_at_once(self):
+        addresses = [self.at("tls", f"/put/many-{number}.bin") for number in range(6)]
+        self.good("--method", "PUT", "--upload", self.source, "--together", *addresses)
+        for number in range(6):
+            self.assertEqual(hubtest.read(os.path.join(WORLD.files, "put", f"many-{number}.bin")), WORLD.large)
+        self.assertEqual(len({one["connection"] for one in self.nginx.seen(6)}), 1)
+
+    def test_a_server_that_has_heard_enough(self):
+        """The answer comes while the body is still sent: it is that answer that is told, and not a line that was cut."""
+        for server in ("first", "tls"):
+            with self.subTest(server=server):
+                answer = self.ask("--method", "PUT", "--upload", self.source, self.at(server, "/little/x"))[0]
+                self.assertEqual((answer["status"], answer["http"]), ("ERROR_ARGUMENT", 413), answer)
 
 
 class Trust(Case):
@@ -383,6 +430,14 @@ class Redirects(Case):
         self.assertEqual(self.after(self.at("first", ""), there), f"Bearer {TOKEN}")
         self.assertEqual([one["authorization"] for one in self.nginx.seen(3)], [f"Bearer {TOKEN}", "", f"Bearer {TOKEN}"])
 
+    def test_a_password_in_the_address(self):
+        """It stays at home, too."""
+        first = self.at("first", "/to/?to=").replace("//", "//me:pass_word@")
+        for to, sent in (("/token", "Basic "), (self.at("other", "/token"), ""), (self.at("first", "/token", host="127.0.0.2"), "")):
+            with self.subTest(to=to):
+                answer, = self.good(first + to)
+                self.assertEqual(answer["text"][:6], sent)
+
     def test_from_https_to_http(self):
         self.bad("TLS", "--bearer", TOKEN, self.at("tls", "/to/?to=" + self.at("first", "/token")))
         self.assertEqual(len(self.nginx.seen(1)), 1)
@@ -416,6 +471,17 @@ class Clocks(Case):
 
     def test_the_whole(self):
         self.late("transport.total_ms", 500, self.at("tls", "/slow/large.bin"), settings={"transport.total_ms": 500})
+
+    def test_giving_up_waits_for_nobody(self):
+        silent = f"127.0.0.1:{WORLD.silence.getsockname()[1]}"
+        rows = [("TLS is agreed on", f"https://{silent}/", {}), ("a proxy opens a tunnel", self.at("tls", "/small.json", host="127.0.0.2"), {"ALL_PROXY": silent}),
+                ("the server thinks", self.at("first", "/silent/"), {}), ("bytes come", self.at("tls", "/slow/large.bin"), {}),
+                ("it pauses before it repeats", self.at("first", "/never/"), {"settings": {"transport.backoff_ms": 60000}})]
+        for moment, address, options in rows:
+            with self.subTest(moment):
+                answer, = self.ask("--cancel-after", 200, address, **options)
+                self.assertEqual(answer["status"], "ERROR_CANCELLED")
+                self.assertLess(answer["cancel_ms"], 100)
 
     def test_a_stream_has_all_the_time(self):
         answer, = self.good("--stream", self.at("tls", "/slow/some.bin"), settings={"transport.total_ms": 500})

@@ -156,11 +156,36 @@ static void what_may_be_shown(void **state)
     }
 }
 
+static void users_stay_at_home(void **state)
+{
+    static const struct {
+        const char *from, *to, *kept; /* NULL: as it is */
+    } rows[] = {
+        { "https://me:secret@hub.co/a", "https://hub.co/b?c=d@e", "https://me:secret@hub.co/b?c=d@e" },
+        { "https://me:se%40cret@hub.co/a", "https://HUB.co:443/b", "https://me:se%40cret@HUB.co:443/b" },
+        { "https://me@hub.co", "https://hub.co", "https://me@hub.co" },
+        { "https://me:secret@hub.co/a", "https://you:other@hub.co/b", NULL },
+        { "https://me:secret@hub.co/a", "https://cdn.co/b", NULL },
+        { "https://me:secret@hub.co/a", "https://hub.co:444/b", NULL },
+        { "https://me:secret@hub.co/a", "http://hub.co/b", NULL },
+        { "https://hub.co/a@b", "https://hub.co/b", NULL },
+        { "https://me:secret@hub.co/a", "nonsense", NULL },
+        { "nonsense", "https://hub.co/b", NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        tn_text_reset(&out);
+        tn_url_keep_user(rows[i].from, rows[i].to, &out);
+        assert_string_equal(tn_text(&out), rows[i].kept != NULL ? rows[i].kept : rows[i].to);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(origins),           cmocka_unit_test(the_same_origin), cmocka_unit_test(references),
-        cmocka_unit_test(lists_of_hosts),    cmocka_unit_test(what_may_be_shown),
+        cmocka_unit_test(lists_of_hosts),    cmocka_unit_test(what_may_be_shown), cmocka_unit_test(users_stay_at_home),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
