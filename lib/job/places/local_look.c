@@ -116,6 +116,13 @@ static void set_live_state(const char *phase, bool is_ready, struct report *repo
     row->process = tn_local_process(report->state, "process").id;
 }
 
+static int32_t int32_of(const json_t *state, const char *key, int32_t other)
+{
+    int64_t number = tn_json_integer(state, key, other);
+
+    return number >= INT32_MIN && number <= INT32_MAX ? (int32_t)number : other;
+}
+
 static void set_end(struct report *report)
 {
     tenon_job_report *row = &report->row;
@@ -127,7 +134,14 @@ static void set_end(struct report *report)
     row->message = tn_json_text_or(state, "message", "");
     row->hint = tn_json_text_or(state, "hint", "");
     row->last_lines = tn_json_text_or(state, "last_lines", "");
-    row->retry_helps = (int32_t)tn_json_integer(state, "retry_helps", 0);
+    row->retry_helps = int32_of(state, "retry_helps", 0);
+    /* A file that was damaged, or a later version's: nobody must wait for an end that was. */
+    if (!tn_state_is_final(row->state)) {
+        row->state = TENON_JOB_FAILED;
+        row->stage = "failed";
+        row->cause = TENON_CAUSE_LOST;
+        row->message = "the job has ended, and it is not known how";
+    }
 }
 
 /* What does not depend on how far it is. */
@@ -147,8 +161,8 @@ static tenon_status set_facts(struct report *report, struct failure *failure)
     row->started_ms = tn_json_integer(state, "started_ms", -1);
     row->ended_ms = tn_json_integer(state, "ended_ms", -1);
     row->peak_memory_bytes = tn_json_integer(state, "peak_memory_bytes", -1);
-    row->exit_code = (int32_t)tn_json_integer(state, "exit_code", -1);
-    row->signal = (int32_t)tn_json_integer(state, "signal", 0);
+    row->exit_code = int32_of(state, "exit_code", -1);
+    row->signal = int32_of(state, "signal", 0);
     row->mode = tn_mode_number(tn_json_text(state, "mode"));
     report->json = tn_json_write(report->memory, state);
     row->json = report->json;
@@ -163,8 +177,11 @@ static tenon_status look_once(struct tenon_context *context, const char *folder,
     struct process supervisor;
     const char *phase;
 
-    if (status == TENON_ERROR_NOT_FOUND)
+    if (status == TENON_ERROR_NOT_FOUND) {
+        /* Whoever asks for the error of a task that goes on must not hear of it. */
+        tn_failure_clear(failure);
         status = look_unstarted(context, folder, revive, report, failure);
+    }
     if (status == TENON_OK)
         status = set_facts(report, failure);
     if (status != TENON_OK || !started)

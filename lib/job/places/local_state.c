@@ -105,6 +105,11 @@ tenon_status tn_job_read_file(const char *folder, const char *name, json_t **jso
         status = tn_file_read_whole(tn_text(&path), LOCAL_FILE_LIMIT, &content, failure);
     if (status == TENON_OK)
         status = tn_json_read(tn_text(&content), content.length, tn_text(&path), json, failure);
+    if (status == TENON_OK && !json_is_object(*json)) {
+        json_decref(*json);
+        *json = NULL;
+        status = tn_fail(failure, TENON_ERROR_PROTOCOL, "%s is not a JSON object", tn_text(&path));
+    }
     tn_text_clear(&content);
     tn_text_clear(&path);
     return status;
