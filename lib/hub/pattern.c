@@ -5,20 +5,20 @@
 
 #include "text.h"
 
-/* The code point at text, and how many bytes it takes; a byte that is no UTF-8 stands for itself. */
+/* The code point at text, and how many bytes it takes; a byte that is no UTF-8 stands for itself, a backslash for a slash. */
 static uint32_t next_point(const char *text, size_t *length)
 {
     const unsigned char *bytes = (const unsigned char *)text;
     uint32_t point = bytes[0];
 
-    *length = tn_utf8_length(bytes, strlen(text));
+    *length = tn_utf8_length(bytes, strnlen(text, 4));
     if (*length > 1) {
         point &= 0xffu >> (*length + 1);
         for (size_t i = 1; i < *length; i++)
             point = point << 6 | (bytes[i] & 0x3fu);
     } else
         *length = 1;
-    return point;
+    return point == '\\' ? '/' : point;
 }
 
 /* The bracket that closes the set which begins at pattern[0] == '['; NULL when it is an ordinary bracket. */
@@ -73,11 +73,14 @@ static bool matches_one(const char *pattern, const char *path, size_t *step, siz
 
 bool tn_pattern_matches(const char *pattern, const char *path)
 {
+    bool below = tn_ends_with(pattern, "/") || tn_ends_with(pattern, "\\");
     const char *star = NULL, *star_path = NULL;
     size_t step, taken;
 
     /* The last star is the only one that needs to be tried again: earlier ones cannot do better. */
     while (*path != '\0') {
+        if (*pattern == '\0' && below)
+            return true;
         if (*pattern == '*') {
             star = ++pattern;
             star_path = path;
@@ -97,29 +100,12 @@ bool tn_pattern_matches(const char *pattern, const char *path)
     return *pattern == '\0';
 }
 
-/* A pattern as a user writes it: backslashes are slashes, a slash at the end means everything below. */
-static bool one_matches(const char *pattern, const char *path)
-{
-    char normal[1024];
-    size_t length = strlen(pattern);
-
-    if (length + 2 > sizeof normal)
-        return false;
-    memcpy(normal, pattern, length + 1);
-    for (char *c = normal; *c != '\0'; c++)
-        if (*c == '\\')
-            *c = '/';
-    if (length > 0 && normal[length - 1] == '/')
-        memcpy(normal + length, "*", 2);
-    return tn_pattern_matches(normal, path);
-}
-
 static bool any_matches(const char *const *patterns, const char *path)
 {
     bool found = false;
 
     for (; *patterns != NULL && !found; patterns++)
-        found = one_matches(*patterns, path);
+        found = tn_pattern_matches(*patterns, path);
     return found;
 }
 

@@ -4,9 +4,12 @@
 
 #include <stdbool.h>
 
-/* * any run, ? one character (both match / too), [a-z] [!a-z] sets, no escapes, case matters. */
+/*
+ * * any run, ? one character (both match / too), [a-z] [!a-z] sets, no escapes, case matters. A backslash is a slash, and a
+ * pattern that ends with a slash stands for all below.
+ */
 bool tn_pattern_matches(const char *pattern, const char *path);
-/* At least one of allow (NULL: all), none of ignore (NULL: none). A pattern that ends with / stands for all below. */
+/* At least one of allow (NULL: all), none of ignore (NULL: none). */
 bool tn_patterns_choose(const char *const *allow, const char *const *ignore, const char *path);
 
 #endif
