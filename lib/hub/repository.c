@@ -44,27 +44,6 @@ void tn_repository_folder(const struct repository *repository, struct text *out)
         tn_text_add(out, repository->id);
 }
 
-bool tn_repository_of_folder(const char *folder, struct text *out)
-{
-    bool known = false;
-
-    for (int i = 0; i < TYPES && !known; i++) {
-        size_t length = strlen(types[i].plural);
-
-        if (strncmp(folder, types[i].plural, length) == 0 && strncmp(folder + length, "--", 2) == 0) {
-            const char *id = folder + length + 2, *cut = strstr(id, "--");
-
-            tn_text_add(out, types[i].prefix);
-            if (cut != NULL)
-                tn_text_format(out, "%.*s/%s", (int)(cut - id), id, cut + 2);
-            else
-                tn_text_add(out, id);
-            known = *id != '\0';
-        }
-    }
-    return known;
-}
-
 bool tn_is_commit(const char *revision)
 {
     return tn_is_hex(revision, 40);
@@ -96,6 +75,25 @@ static bool id_is_good(const char *id)
     if (slash == NULL)
         return part_is_good(id, strlen(id));
     return part_is_good(id, (size_t)(slash - id)) && part_is_good(slash + 1, strlen(slash + 1));
+}
+
+bool tn_repository_of_folder(const char *folder, struct text *out)
+{
+    bool known = false;
+
+    for (int i = 0; i < TYPES && !known; i++) {
+        size_t length = strlen(types[i].plural);
+
+        if (strncmp(folder, types[i].plural, length) == 0 && strncmp(folder + length, "--", 2) == 0) {
+            const char *id = folder + length + 2, *cut = strstr(id, "--");
+            size_t first = cut != NULL ? (size_t)(cut - id) : strlen(id);
+
+            known = part_is_good(id, first) && (cut == NULL || part_is_good(cut + 2, strlen(cut + 2)));
+            if (known)
+                tn_text_format(out, "%s%.*s%s%s", types[i].prefix, (int)first, id, cut != NULL ? "/" : "", cut != NULL ? cut + 2 : "");
+        }
+    }
+    return known;
 }
 
 /* Skips start where text begins with it; true when it did. */
@@ -158,14 +156,20 @@ static size_t route_length(const char *path)
     return found;
 }
 
-/* The revision that a route names: one part of the path, or three of refs/pr/3. Cuts off what is behind it. */
+/* How long the revision is that an address has before its path: one part of it, or three of refs/pr/3. */
+static size_t revision_length(const char *rest)
+{
+    size_t length = 0;
+
+    for (int parts = tn_starts_with(rest, "refs/") ? 3 : 1; parts > 0 && rest[length] != '\0'; parts--)
+        length += strcspn(rest + length, "/") + (parts > 1 && rest[length + strcspn(rest + length, "/")] == '/');
+    return length;
+}
+
+/* The revision that a route names. Cuts off what is behind it. */
 static const char *cut_revision(char *rest)
 {
-    char *end = rest;
-
-    for (int parts = tn_starts_with(rest, "refs/") ? 3 : 1; parts > 0 && *end != '\0'; parts--)
-        end += strcspn(end, "/") + (parts > 1 && end[strcspn(end, "/")] == '/');
-    *end = '\0';
+    rest[revision_length(rest)] = '\0';
     decode(rest);
     return rest;
 }
@@ -194,12 +198,26 @@ static tenon_status bad_name(const char *text, struct failure *failure)
     return tn_hint(failure, "Write owner/name, datasets/owner/name or spaces/owner/name, with @revision behind it if wanted.");
 }
 
+static tenon_status names_file(const char *text, struct failure *failure)
+{
+    tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%s\" names a file, not a repository", text);
+    return tn_hint(failure, "Leave out the path; a slash in a revision is written %%2F behind hf://.");
+}
+
 static tenon_status check_revision(const char *revision, struct failure *failure)
 {
     if (tn_revision_is_safe(revision))
         return TENON_OK;
     tn_fail(failure, TENON_ERROR_ARGUMENT, "\"%s\" is not a revision", revision);
     return tn_hint(failure, "Give a branch, a tag, refs/pr/N, or a commit.");
+}
+
+/* The @ before a revision; one in a page of a web address, behind owner/name, is part of a name. */
+static char *find_at(char *id, bool address)
+{
+    char *at = strchr(id, '@'), *slash = strchr(id, '/'), *page = slash != NULL ? strchr(slash + 1, '/') : NULL;
+
+    return address && at != NULL && page != NULL && page < at ? NULL : at;
 }
 
 static bool keep(struct repository *repository, const char *id, const char *revision)
@@ -233,10 +251,12 @@ static tenon_status take_apart(struct repository *repository, char *copy, const 
     id = copy + (rest - copy);
     if (address)
         id[strcspn(id, "?#")] = '\0';
-    at = strchr(id, '@');
+    at = find_at(id, address);
     if (at != NULL) {
         *at = '\0';
         said = at + 1;
+        if (uri && said[revision_length(said)] != '\0')
+            return names_file(text, failure);
         if (address || uri)
             decode(at + 1);
     }
