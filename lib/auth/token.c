@@ -7,19 +7,29 @@
 
 enum { TOKEN_LONGEST = 8192 };
 
-/* What is in the file, as long as there is one that can be read: a token that cannot be had is no token. */
+/*
+ * What is in the file, as long as there is one that can be read: a token that cannot be had is no token. Memory that cannot be
+ * had is a failure, or a request would go out without the token that it needs.
+ */
 static void read_file(struct tenon_context *context, struct text *token)
 {
     struct text path;
     struct failure ignored;
+    tenon_status status = TENON_OK;
 
     tn_text_init(&path, &context->memory, PATH_MAX);
     tn_failure_init(&ignored, &context->memory, NULL);
     tn_setting_path(&context->settings, SETTING_HUB_TOKEN_PATH, &path);
-    if (path.length > 0 && tn_file_read_whole(tn_text(&path), TOKEN_LONGEST, token, &ignored) != TENON_OK) {
+    if (path.failed)
+        status = TENON_ERROR_MEMORY;
+    else if (path.length > 0)
+        status = tn_file_read_whole(tn_text(&path), TOKEN_LONGEST, token, &ignored);
+    if (status == TENON_ERROR_MEMORY)
+        token->failed = true;
+    else if (status != TENON_OK) {
         tn_text_reset(token);
         if (tn_file_exists(tn_text(&path)))
-            tn_log(context, TENON_LOG_WARNING, "auth", "the token file is left alone: %s", ignored.message);
+            tn_log(context, TENON_LOG_WARNING, "auth", "the token file is left alone: %s", ignored.message != NULL ? ignored.message : tn_text(&path));
     }
     tn_failure_clear(&ignored);
     tn_text_clear(&path);
@@ -67,7 +77,9 @@ tenon_status tn_token_find(struct tenon_context *context, const char *given, cha
     else if (implicit)
         read_file(context, &found);
     clean(&found);
-    if (found.failed)
+    if (found.full)
+        status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "the token is longer than %d characters", (int)TOKEN_LONGEST);
+    else if (found.failed)
         status = tn_fail_memory(&context->failure);
     else if (!fits_header(&found)) {
         status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "the token has characters that no token has");
