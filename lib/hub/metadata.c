@@ -133,21 +133,31 @@ bool tn_etag_normal(const char *value, char *etag, size_t size)
     return tn_etag_is_safe(etag);
 }
 
-/* The commit that the answer names; left empty when it names none. */
-static void take_commit_header(struct metadata *metadata, struct text *value)
+/* A header of the answer; NULL when it is absent, and without memory, which is in *status then. */
+static const char *header_of(struct metadata *metadata, const char *name, struct text *value, tenon_status *status)
 {
-    const char *commit = tn_response_header(&metadata->request, "x-repo-commit", value);
+    const char *header = tn_response_header(&metadata->request, name, value);
+
+    if (value->failed && !value->full)
+        *status = tn_fail_memory(&metadata->failure);
+    return header;
+}
+
+/* The commit that the answer names; left empty when it names none. */
+static void take_commit_header(struct metadata *metadata, struct text *value, tenon_status *status)
+{
+    const char *commit = header_of(metadata, "x-repo-commit", value, status);
 
     if (commit != NULL && tn_is_commit(commit))
         memcpy(metadata->commit, commit, sizeof metadata->commit);
 }
 
-static bool take_etag(struct metadata *metadata, struct text *value)
+static bool take_etag(struct metadata *metadata, struct text *value, tenon_status *status)
 {
-    const char *etag = tn_response_header(&metadata->request, "x-linked-etag", value);
+    const char *etag = header_of(metadata, "x-linked-etag", value, status);
 
     if (etag == NULL)
-        etag = tn_response_header(&metadata->request, "etag", value);
+        etag = header_of(metadata, "etag", value, status);
     return etag != NULL && tn_etag_normal(etag, metadata->etag, sizeof metadata->etag);
 }
 
@@ -165,20 +175,21 @@ static tenon_status take_headers(struct metadata *metadata)
 {
     struct text value;
     const char *xet, *missing = NULL;
+    tenon_status status = TENON_OK;
 
     tn_text_init(&value, &metadata->co.context->memory, 4096);
-    take_commit_header(metadata, &value);
+    take_commit_header(metadata, &value, &status);
     metadata->bytes = size_of(metadata);
-    xet = tn_response_header(&metadata->request, "x-xet-hash", &value);
+    xet = header_of(metadata, "x-xet-hash", &value, &status);
     if (xet != NULL && tn_is_hex(xet, 64))
         memcpy(metadata->xet, xet, sizeof metadata->xet);
-    if (!take_etag(metadata, &value))
+    if (!take_etag(metadata, &value, &status))
         missing = "content id (ETag)";
     else if (metadata->bytes < 0)
         missing = "size";
     tn_text_clear(&value);
-    if (missing == NULL)
-        return TENON_OK;
+    if (missing == NULL || status != TENON_OK)
+        return status;
     tn_fail(&metadata->failure, TENON_ERROR_PROTOCOL, "the hub's answer has no usable %s", missing);
     return tn_hint(&metadata->failure, "Check that HF_ENDPOINT is a hub and that no proxy drops headers of its answers.");
 }
@@ -188,12 +199,13 @@ static void look_at_absence(struct metadata *metadata)
 {
     struct text value;
     const char *code;
+    tenon_status ignored;
 
     tn_text_init(&value, &metadata->co.context->memory, 256);
-    code = tn_response_header(&metadata->request, "x-error-code", &value);
+    code = header_of(metadata, "x-error-code", &value, &ignored);
     if (code != NULL && strcmp(code, "EntryNotFound") == 0) {
         metadata->absent = true;
-        take_commit_header(metadata, &value);
+        take_commit_header(metadata, &value, &ignored);
     }
     tn_text_clear(&value);
 }
