@@ -312,18 +312,25 @@ static bool goes_in_circles(struct pages *pages)
     return again;
 }
 
-/* The link to the next page, seen from this one. Pages without an end are a server that plays games. */
+/*
+ * The link to the next page, seen from this one. Pages without an end are a server that plays games; a link that cannot be
+ * kept is not the end either, or half a listing would pass for all of it.
+ */
 static tenon_status find_next(struct pages *pages)
 {
     struct text link;
     tenon_status status = TENON_OK;
 
     tn_text_init(&link, &pages->co.context->memory, 16 * 1024);
-    pages->ended = !tn_response_link(&pages->request, "next", &link);
-    if (!pages->ended) {
-        tn_text_reset(&pages->next);
-        if (!tn_url_resolve(tn_text(&pages->request.final_url), tn_text(&link), &pages->next))
-            status = tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's link to the next page is no address");
+    pages->ended = !tn_response_link(&pages->request, "next", &link) && !link.failed;
+    tn_text_reset(&pages->next);
+    if (link.failed && !link.full)
+        status = tn_fail_memory(&pages->failure);
+    else if (!pages->ended) {
+        if (link.full || !tn_url_resolve(tn_text(&pages->request.final_url), tn_text(&link), &pages->next))
+            status = pages->next.failed && !pages->next.full
+                         ? tn_fail_memory(&pages->failure)
+                         : tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's link to the next page is no address");
         else if (strcmp(tn_text(&pages->next), tn_text(&pages->request.url)) == 0 || ++pages->count > MOST_PAGES || goes_in_circles(pages))
             status = tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's pages have no end");
     }

@@ -60,19 +60,6 @@ static void content_ids(void **state)
 
 /* ---- answers ---- */
 
-/* A hub that gives every request the same bytes: its address has them, and what is asked of it comes behind a '?'. */
-static char *hub_that_says(const char *bytes)
-{
-    size_t start = strlen(web->raw) + 5;
-    char *url = malloc(start + 2 * strlen(bytes) + 2);
-
-    assert_non_null(url);
-    sprintf(url, "%s/hex/", web->raw);
-    for (size_t i = 0; i <= strlen(bytes); i++)
-        sprintf(url + start + 2 * i, bytes[i] != '\0' ? "%02x" : "?", (unsigned char)bytes[i]);
-    return url;
-}
-
 struct asked {
     tenon_context *context;
     tenon_hub *hub;
@@ -84,7 +71,7 @@ struct asked {
 static tenon_status open_asked(struct asked *asked, const struct test_hooks *hooks, const char *bytes, const char *revision)
 {
     const tenon_hub_options options = { .struct_size = sizeof options, .cache = "/nowhere", .token = "" };
-    char *url = hub_that_says(bytes);
+    char *url = web_says(web, bytes);
     tenon_status status = test_try_open(hooks, &asked->context);
 
     if (status == TENON_OK)

@@ -141,6 +141,18 @@ int web_count(struct web *web, const char *path)
     return count;
 }
 
+char *web_says(struct web *web, const char *bytes)
+{
+    size_t start = strlen(web->raw) + strlen("/hex/");
+    char *url = malloc(start + 2 * strlen(bytes) + 2);
+
+    assert_non_null(url);
+    sprintf(url, "%s/hex/", web->raw);
+    for (size_t i = 0; i <= strlen(bytes); i++)
+        sprintf(url + start + 2 * i, bytes[i] != '\0' ? "%02x" : "?", (unsigned char)bytes[i]);
+    return url;
+}
+
 /* ---- asking ---- */
 
 struct asking *asking_new(const char *const *settings)

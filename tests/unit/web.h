@@ -29,6 +29,8 @@ json_t *web_control(struct web *web, const char *method, const char *route, cons
 void web_await(struct web *web, tenon_context *context, const char *what, int count);
 /* How many requests for paths that begin so were made since the last web_clear. */
 int web_count(struct web *web, const char *path);
+/* The address of exact bytes, which they are the answer to whatever is added to it; in memory of its own. */
+char *web_says(struct web *web, const char *bytes);
 
 /* A context whose clock is real time plus the pauses that were jumped over, and one request on it. */
 struct asking {
