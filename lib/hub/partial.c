@@ -615,7 +615,13 @@ tenon_status tn_partial_finish(struct partial *partial, const char *path, struct
     if (status == TENON_OK)
         status = tn_file_rename(tn_text(&partial->data_path), path, failure);
     if (status == TENON_OK) {
+        struct failure ignored;
+
+        /* A journal that could not be removed would be ours for as long as this process lives. */
+        tn_failure_init(&ignored, &partial->context->memory, NULL);
         clear_away(partial);
+        tn_file_set_size(partial->journal, 0, path, &ignored);
+        tn_failure_clear(&ignored);
         forget(partial);
     }
     return status;
@@ -656,10 +662,11 @@ void tn_partial_release(struct partial *partial)
         return;
     tn_failure_init(&ignored, &partial->context->memory, NULL);
     if (partial->journal >= 0 && !tn_forked(partial->context)) {
-        if (partial->durable.count > 0)
-            write_slot(partial, false, &ignored);
-        else {
-            /* Nothing that anybody could go on from. */
+        bool kept = partial->durable.count > 0 && write_slot(partial, false, &ignored) == TENON_OK;
+
+        /* Emptied first, which needs no memory: see tn_partial_finish. */
+        if (!kept) {
+            tn_file_set_size(partial->journal, 0, tn_text(&partial->base), &ignored);
             remove_quietly(partial, &partial->data_path);
             remove_journal(partial);
         }
