@@ -102,7 +102,7 @@ static bool parse_note(const struct text *text, struct local_note *note, int64_t
     long long whole = 0;
 
     return sscanf(tn_text(text), "%40s\n%128s\n%18lld", note->commit, note->etag, &whole) == 3 && tn_is_commit(note->commit) &&
-           (*seconds = whole) >= 0;
+           tn_etag_is_safe(note->etag) && (*seconds = whole) >= 0;
 }
 
 bool tn_local_read(struct tenon_context *context, const char *folder, const char *path, struct local_note *note)
