@@ -63,6 +63,12 @@ static void add_field(struct text *out, const char *field, size_t length)
             tn_text_add_char(out, field[i]);
 }
 
+static const char *next_field(const char *field)
+{
+    field += strcspn(field, " \n");
+    return field + (*field == ' ');
+}
+
 /* "36 35 0:30 ROOT POINT options - cgroup2 ...": what of the tree is mounted, and where. */
 static bool find_mount(const struct text *mounts, struct text *tree, struct text *point)
 {
@@ -75,10 +81,10 @@ static bool find_mount(const struct text *mounts, struct text *tree, struct text
         if (kind == NULL || kind > line + strcspn(line, "\n"))
             continue;
         for (int i = 0; i < 3; i++)
-            field += strcspn(field, " ") + 1;
-        add_field(tree, field, strcspn(field, " "));
-        field += strcspn(field, " ") + 1;
-        add_field(point, field, strcspn(field, " "));
+            field = next_field(field);
+        add_field(tree, field, strcspn(field, " \n"));
+        field = next_field(field);
+        add_field(point, field, strcspn(field, " \n"));
         found = true;
     }
     return found;

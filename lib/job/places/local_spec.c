@@ -87,30 +87,38 @@ static void fill_variables(const struct ready_order *ready, struct environment *
     }
 }
 
+static tenon_status status_of(const struct environment *environment, struct failure *failure)
+{
+    return tn_environment_status(environment) == TENON_OK ? TENON_OK : tn_fail_memory(failure);
+}
+
 /* Every name in the command and in the recipe's environment must stand for something, before anything is fetched or run. */
 static tenon_status check_names(const struct ready_order *ready, const char *const *command, struct environment *environment,
                                 struct failure *failure)
 {
     const struct order *order = ready->order;
-    tenon_status status = TENON_OK;
+    tenon_status status;
     struct text expanded;
 
     tn_text_init(&expanded, environment->arena->memory, LOCAL_FILE_LIMIT);
     tn_environment_set(environment, "TENON_PORT", order->port >= 0 ? "0" : NULL);
+    status = status_of(environment, failure);
     for (size_t i = 0; i < order->recipe.environment_count && status == TENON_OK; i++) {
         tn_text_reset(&expanded);
         status = tn_expand(order->recipe.environment[i].value, environment, &expanded, failure);
         tn_environment_set(environment, order->recipe.environment[i].name, tn_text(&expanded));
+        if (status == TENON_OK)
+            status = status_of(environment, failure);
     }
     for (const char *const *pair = order->environment; pair != NULL && *pair != NULL; pair++)
         tn_environment_put(environment, *pair);
+    if (status == TENON_OK)
+        status = status_of(environment, failure);
     for (; *command != NULL && status == TENON_OK; command++) {
         tn_text_reset(&expanded);
         status = tn_expand(*command, environment, &expanded, failure);
     }
     tn_text_clear(&expanded);
-    if (status == TENON_OK && tn_environment_status(environment) != TENON_OK)
-        status = tn_fail_memory(failure);
     return status;
 }
 
