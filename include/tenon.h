@@ -441,6 +441,10 @@ int64_t tenon_context_timeout(tenon_context *context);
 /**
  * Wait for something to do, and do it: one turn of the event loop.
  *
+ * What is done in a turn never waits for the other side. Files are read, hashed and written a few megabytes at a time, and
+ * made durable every hub.part_bytes: then the turn takes as long as the disk does. A host that cannot spare that gives the
+ * context a thread of its own.
+ *
  * @param[in] context     the context
  * @param[in] timeout_ms  how long to wait at most; 0 does what can be done now, -1 waits for ever
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child

@@ -127,17 +127,21 @@ class Examples(Case):
                 self.assertIn("gopher", wrong)
 
 
-class Several(Case):
-    """Many tasks behind one descriptor and one timeout."""
+class Built(Case):
+    """With a program of the tests' own."""
 
-    def build(self, folder):
-        program = os.path.join(folder, "several")
+    def build(self, folder, name="several"):
+        program = os.path.join(folder, name)
         library = os.path.join(BUILD, "lib")
         folders = [f"-I{os.path.join(ROOT, name)}" for name in ("include", "tests/support")]
-        subprocess.run(["gcc", "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-g",
-                        *folders, os.path.join(HERE, "several.c"), "-o", program, f"-L{library}", "-ltenon", f"-Wl,-rpath,{library}"],
-                       check=True)
+        options = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-g", *folders]
+        subprocess.run(["gcc", *options, os.path.join(HERE, name + ".c"), "-o", program, f"-L{library}", "-ltenon",
+                        f"-Wl,-rpath,{library}"], check=True)
         return program
+
+
+class Several(Built):
+    """Many tasks behind one descriptor and one timeout."""
 
     def test_poll(self):
         figures = json.loads(self.run_program(self.build(self.folder()), hub.url, self.home))
@@ -157,6 +161,26 @@ class Several(Case):
         requests = [one for one in hub.requests(origin="cdn") if stalled in one["path"]]
         self.assertTrue(requests)
         self.assertLess(max(one["sent"] for one in requests), SIZE)
+
+
+class Steps(Built):
+    """Large content is worked on in slices: a step that may only do what can be done now does a little of it."""
+
+    LARGE = 64 * MIB
+
+    def test_steps(self):
+        hub.clear_faults()
+        for name in ("acme/large", "acme/other"):
+            hub.put_repository(repositories.large_file(self.LARGE, name, seed=name))
+        os.mkdir(os.path.join(self.home, "hub"))
+        lines = self.run_program(self.build(self.folder(), "steps"), hub.url, self.home, SUPERVISOR).splitlines()
+        found = {one["what"]: one for one in map(json.loads, lines)}
+        print()
+        for what, one in found.items():
+            print(f"    {what:16} {one['steps']:4} steps in {one['took_ms']:5} ms, the longest {one['longest_step_ms']:6} ms, "
+                  f"the longest call {one['longest_call_ms']:4} ms", flush=True)
+        for what in ("download", "verify", "go on", "into a folder", "publish", "from a file: hub"):
+            self.assertGreaterEqual(found[what]["steps"], self.LARGE / MIB / 16, what)
 
 
 class Watched(asyncio.SelectorEventLoop):
