@@ -37,20 +37,29 @@ static bool payload_of(const char *root, const char *target, struct text *out)
     return good && !out->failed;
 }
 
-/* Does the line of the references, a path below the cache, still lead to the payload? */
+/* Does the line of the references, a path below the cache, still lead to the payload? What cannot be told is taken to do so. */
 static bool still_links(const char *root, const char *line, size_t length, const char *payload, struct text *scratch)
 {
     struct failure ignored;
+    struct file_facts facts = { 0 };
     struct text path, target;
-    bool links;
+    tenon_status status;
+    bool links = true;
 
     tn_failure_init(&ignored, scratch->memory, NULL);
     tn_text_init(&path, scratch->memory, PATH_MAX);
     tn_text_init(&target, scratch->memory, PATH_MAX);
     tn_text_reset(scratch);
     tn_text_format(&path, "%s/%.*s", root, (int)length, line);
-    links = tn_path_is_safe(tn_text(&path) + strlen(root) + 1, NULL) && tn_link_read(tn_text(&path), &target, &ignored) == TENON_OK &&
-            payload_of(root, tn_text(&target), scratch) && strcmp(tn_text(scratch), payload) == 0;
+    if (path.full || (!path.failed && !tn_path_is_safe(tn_text(&path) + strlen(root) + 1, NULL)))
+        links = false;
+    else if (!path.failed) {
+        status = tn_file_look_at_link(tn_text(&path), &facts, &ignored);
+        if (status == TENON_OK && facts.link)
+            status = tn_link_read(tn_text(&path), &target, &ignored);
+        if (status == TENON_OK)
+            links = facts.link && (payload_of(root, tn_text(&target), scratch) ? strcmp(tn_text(scratch), payload) == 0 : scratch->failed);
+    }
     tn_failure_clear(&ignored);
     tn_text_clear(&path);
     tn_text_clear(&target);
@@ -124,13 +133,17 @@ tenon_status tn_store_remove_blob(struct tenon_context *context, const char *roo
 
     tn_text_init(&target, &context->memory, PATH_MAX);
     tn_text_init(&payload, &context->memory, PATH_MAX);
-    if (status == TENON_OK && facts.link && tn_link_read(blob, &target, failure) == TENON_OK)
+    if (status == TENON_OK && facts.link)
+        status = tn_link_read(blob, &target, failure);
+    if (status == TENON_OK && facts.link)
         stored = payload_of(root, tn_text(&target), &payload) && is_store(root, &context->memory);
+    if (payload.failed)
+        status = tn_fail_memory(failure);
     if (status == TENON_OK)
         status = tn_file_remove(blob, failure);
     if (status == TENON_OK && stored)
         release_payload(context, root, tn_text(&payload), freed);
-    else if (status == TENON_OK && facts.exists)
+    else if (status == TENON_OK && facts.exists && !facts.link)
         *freed += facts.bytes;
     tn_text_clear(&payload);
     tn_text_clear(&target);
