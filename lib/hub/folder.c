@@ -151,13 +151,16 @@ tenon_status tn_pointer_id(const char *sha256, int64_t bytes, char *hex, struct 
 
 tenon_status tn_folder_parse_commit(const char *text, size_t length, struct tree *tree, struct failure *failure)
 {
-    json_t *json = NULL, *value;
+    json_t *json = NULL, *files, *value;
     const char *path;
     tenon_status status = tn_json_read(text, length, "a commit of a file: hub", &json, failure);
 
     if (status == TENON_OK && tn_json_integer(json, "format", 0) != 1)
         status = tn_fail(failure, TENON_ERROR_UNSUPPORTED, "a commit of a file: hub has another format");
-    json_object_foreach(tn_json_member(json, "files"), path, value) {
+    files = status == TENON_OK ? tn_json_member(json, "files") : NULL;
+    if (status == TENON_OK && !json_is_object(files))
+        status = tn_fail(failure, TENON_ERROR_PROTOCOL, "a commit of a file: hub has no files");
+    json_object_foreach(files, path, value) {
         struct tree_file file = { .path = path, .etag = tn_json_text_or(value, "sha256", ""), .large = true,
                                   .bytes = tn_json_integer(value, "size", -1) };
         char pointer[TN_HEX_MOST + 1];
@@ -205,7 +208,8 @@ static tenon_status find_commit(const struct text *folder, const struct reposito
     tn_text_init(&value, folder->memory, 256);
     tn_text_format(&path, "%s/.tenon/refs/heads/%s", tn_text(folder), branch);
     status = path.failed ? tn_fail_memory(failure) : tn_file_read_whole(tn_text(&path), 128, &value, failure);
-    if (status == TENON_ERROR_NOT_FOUND)
+    /* Of branches with a common beginning that is a folder. */
+    if (status == TENON_ERROR_NOT_FOUND || (status == TENON_ERROR_IO && tn_folder_exists(tn_text(&path))))
         status = no_revision(repository, failure);
     else if (status == TENON_OK && !tn_is_commit(tn_text(&value)))
         status = tn_fail(failure, TENON_ERROR_PROTOCOL, "%s names no commit", tn_text(&path));
