@@ -278,7 +278,7 @@ static void a_state_is_reported(void **state)
 static void any_byte_may_be_wrong(void **state)
 {
     static const char whole[] = "{\"id\":\"local:x\",\"mode\":\"serve\",\"phase\":\"ended\",\"result\":\"failed\",\"exit_code\":1,\"process\":{\"id\":7,\"start\":9}}";
-    static const char bytes[] = { '\0', '"', '{', ']', '9', 'x', '\\', (char)0xff };
+    static const char bytes[] = { '\0', '"', '9', (char)0xff };
     char *path = test_join(folder, "state.json");
     char copy[sizeof whole];
 
