@@ -127,6 +127,9 @@ class Symbols(Case):
         self.assertEqual(sorted(re.findall(r"\(NEEDED\).*\[(.*?)\.so", dynamic)), ["libc", "libcrypto", "libcurl", "libjansson"])
         self.assertNotRegex(dynamic, r"\((RPATH|RUNPATH|TEXTREL|SYMBOLIC)\)|TEXTREL")
 
+    def test_no_other_copy_stands_in_for_what_it_calls_of_itself(self):
+        self.assertEqual(re.findall(r"\btenon_\w+", output_of("readelf", "-rW", LIBRARY)), [])
+
     def test_it_is_hardened(self):
         headers = output_of("readelf", "-lW", LIBRARY)
         self.assertRegex(headers, r"GNU_STACK .* RW +0x")
