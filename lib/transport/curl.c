@@ -2,6 +2,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "exchange.h"
 #include "process.h"
@@ -120,6 +121,14 @@ static size_t give_data(char *buffer, size_t size, size_t count, void *user)
         return CURL_READFUNC_ABORT;
     }
     return (size_t)given;
+}
+
+/* Closed in whatever the host executes meanwhile. */
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)user;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 static int connection_stands(void *user, char *remote, char *local, int remote_port, int local_port)
@@ -489,6 +498,7 @@ static void set_network(struct transfer *transfer)
     /* Where TLS tells soon whether many requests can share the connection. Plain HTTP tells it with the first answer only. */
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tn_url_is_tls(exchange->url) ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     /* A line that has been idle for long may be about to be closed. */
     if (exchange->once)
         curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)ONCE_IDLE_S);
