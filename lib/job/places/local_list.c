@@ -141,8 +141,8 @@ static tenon_status push_next(struct list *list)
     status = folder.failed ? tn_fail_memory(failure) : tn_local_look(context, tn_text(&folder), true, &report, failure);
     if (status == TENON_OK && is_wanted(list, &report))
         status = tn_task_push(&list->task, &report.row);
-    else if (status == TENON_ERROR_NOT_FOUND || status == TENON_ERROR_PROTOCOL) {
-        /* Removed while we listed, or damaged: the others are listed all the same. */
+    else if (status == TENON_ERROR_NOT_FOUND || status == TENON_ERROR_PROTOCOL || status == TENON_ERROR_IO) {
+        /* Removed while we listed, damaged, or not ours to read: the others are listed all the same. */
         tn_log(context, TENON_LOG_WARNING, "job", "a job is not listed: %s", failure->message != NULL ? failure->message : "");
         tn_failure_clear(failure);
         status = TENON_OK;

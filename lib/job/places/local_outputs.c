@@ -63,10 +63,13 @@ static tenon_status look_at(struct outputs *outputs, const char *path, int depth
     tn_text_init(&full, &outputs->task.handle.context->memory, PATH_MAX);
     tn_path_join(&full, outputs->folder, path);
     /* A name that is too long to be opened by its path is left out. */
-    status = full.failed ? TENON_OK : tn_file_look_at_link(tn_text(&full), &facts, failure);
-    if (status == TENON_OK && !full.failed && facts.folder)
+    if (full.failed && !full.full)
+        status = tn_fail_memory(failure);
+    else
+        status = full.full ? TENON_OK : tn_file_look_at_link(tn_text(&full), &facts, failure);
+    if (status == TENON_OK && !full.full && facts.folder)
         status = read_folder(outputs, path, depth + 1);
-    else if (status == TENON_OK && !full.failed && tn_file_look(tn_text(&full), &target, failure) == TENON_OK && target.regular)
+    else if (status == TENON_OK && !full.full && tn_file_look(tn_text(&full), &target, failure) == TENON_OK && target.regular)
         status = add_path(outputs, path);
     tn_text_clear(&full);
     return status;
@@ -88,7 +91,10 @@ static tenon_status read_folder(struct outputs *outputs, const char *below, int 
     while (status == TENON_OK && (name = tn_folder_next(&folder)) != NULL) {
         tn_text_reset(&path);
         tn_path_join(&path, below, name);
-        status = path.failed ? TENON_OK : look_at(outputs, tn_text(&path), depth);
+        if (path.failed && !path.full)
+            status = tn_fail_memory(failure);
+        else
+            status = path.full ? TENON_OK : look_at(outputs, tn_text(&path), depth);
     }
     tn_folder_close(&folder);
     tn_text_clear(&path);
