@@ -1,17 +1,19 @@
 /*
- * What tenon leaves alone: quiet URL FOLDER REPORT
+ * What tenon leaves alone: quiet URL FOLDER SUPERVISOR REPORT
  *
- * A call that succeeds and one that fails, with a host's own locale, signal handlers, masks, folder and environment around
+ * Calls that succeed and calls that fail, with a host's own locale, signal handlers, masks, folder and environment around
  * them. Nothing is printed by anybody: the report goes to a file. getenv and pthread_create stand in for libc's and note when
  * it is libtenon that calls them.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,6 +99,25 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* A job that ends well, one that does not, and one whose program does not exist; and no child that the host must wait for. */
+static void run_jobs(tenon_context *context)
+{
+    static const char *const recipes[] = { "{\"command\": [\"/bin/echo\", \"hello\"]}", "{\"command\": [\"/bin/false\"]}",
+                                           "{\"command\": [\"/no/such/program\"]}" };
+
+    for (int i = 0; i < 3; i++) {
+        tenon_job_options options = { .struct_size = sizeof options, .accelerator = "local:cpu", .recipe = recipes[i] };
+        tenon_job *job = NULL;
+        tenon_status status = tenon_job_train(context, &options, &job);
+
+        if (status == TENON_OK)
+            status = tenon_job_wait(job, TENON_JOB_SUCCEEDED, NULL);
+        CHECK((status == TENON_OK) == (i == 0));
+        tenon_job_free(job);
+    }
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+}
+
 static void work(tenon_context *context, const char *url)
 {
     tenon_error error = { .struct_size = sizeof error };
@@ -111,6 +132,7 @@ static void work(tenon_context *context, const char *url)
     CHECK(tenon_accelerator_plan(context, "acme/none", &plan, NULL) < 0);
     CHECK(tenon_accelerator_list(context, NULL, NULL) == TENON_OK);
     tenon_hub_free(hub);
+    run_jobs(context);
 }
 
 static int64_t measure_opening(const tenon_context_options *options)
@@ -128,8 +150,8 @@ static int64_t measure_opening(const tenon_context_options *options)
 
 int main(int count, char **words)
 {
-    char home[4096];
-    const char *const settings[] = { home, "hub.no_token=1", NULL };
+    char home[4096], program[4096];
+    const char *const settings[] = { home, program, "hub.no_token=1", NULL };
     tenon_context_options options = { .struct_size = sizeof options, .settings = settings };
     struct sigaction action = { .sa_handler = on_signal };
     struct state before, after;
@@ -137,8 +159,9 @@ int main(int count, char **words)
     FILE *report;
     int at_opening;
 
-    CHECK(count == 4);
+    CHECK(count == 5);
     snprintf(home, sizeof home, "home=%s", words[2]);
+    snprintf(program, sizeof program, "job.supervisor=%s", words[3]);
     CHECK(setlocale(LC_ALL, "C.UTF-8") != NULL);
     sigaction(SIGPIPE, &action, NULL);
     sigaction(SIGCHLD, &action, NULL);
@@ -160,7 +183,7 @@ int main(int count, char **words)
 
     after = look();
     CHECK(memcmp(&before, &after, sizeof before) == 0);
-    report = fopen(words[3], "w");
+    report = fopen(words[4], "w");
     CHECK(report != NULL);
     fprintf(report, "a context is opened and freed in %.1f us", (double)measure_opening(&options) / 1000);
     options.flags = 0;

@@ -160,7 +160,7 @@ class Behaviour(Case):
         hub.settings(cdn=False)
         report = os.path.join(self.folder(), "report")
         program = self.compile("quiet", "-rdynamic")
-        self.assertEqual(installed.run(program, hub.url, self.folder(), report), "")
+        self.assertEqual(installed.run(program, hub.url, self.folder(), SUPERVISOR, report), "")
         self.tell(read_text(report))
 
     def test_all_memory_is_given_back(self):
