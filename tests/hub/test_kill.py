@@ -33,6 +33,7 @@ from _content import Generated
 KILLS = int(os.environ.get("TENON_KILLS") or 200)
 SEED = int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
 AT_ONCE = 6
+KINDS = 6      # of lives, each in a test
 FIRST_FEW = 9  # a life is killed at most so often
 VERIFIED = 2   # TENON_CONTENT_VERIFIED
 PARTS = {"hub.part_bytes": 256 << 10, "hub.parts": 4}
@@ -68,6 +69,7 @@ class Life:
 
     command = ("download", "model.bin")
     settings = PARTS
+    always_slow = False
 
     def __init__(self, hub, scratch, chance, name):
         self.hub, self.chance, self.name = hub, chance, name
@@ -77,15 +79,19 @@ class Life:
         self.place = self.cache
         self.content = {}   # etag -> its bytes
         self.kills = self.runs = self.kept = self.sent = 0
-        self.slow = chance.random() < 0.5
+        self.rounds = 1     # how often everything is fetched
+        self.slow = self.always_slow or chance.random() < 0.5
         self.describe()
         hub.clear()
-        if self.slow:
-            hub.faults({"slow": chance.randrange(200, 500) << 10, "method": "GET", "path": "/repos/|/resolve/"})
+        self.slow_down()
 
     def describe(self):
         """Put the repository on the simulator."""
         self.put(model=self.noise("model", self.chance.randrange(2 * MIB, 5 * MIB)))
+
+    def slow_down(self):
+        if self.slow:
+            self.hub.faults({"slow": self.chance.randrange(200, 500) << 10, "method": "GET", "path": "/repos/|/resolve/"})
 
     def noise(self, seed, size):
         return {"size": size, "seed": f"{self.name} {seed}"}
@@ -201,12 +207,14 @@ class Life:
             if data[first:end] != self.content[etag][first:end]:
                 self.fail(f"the bytes {first}-{end} of {etag} are durable and wrong")
 
+    def content_requests(self, tag):
+        """What a run asked for of the files' bytes."""
+        return [one for one in self.hub.requests(method="GET") if one["etag"] and tag in one["headers"]["user-agent"].split()]
+
     def judge(self, here):
         """The run that has just ended asked for nothing that was there, and nothing twice."""
         sent = {}
-        for one in self.hub.requests(method="GET"):
-            if not one["etag"] or self.tag not in one["headers"]["user-agent"].split():
-                continue
+        for one in self.content_requests(self.tag):
             size = len(self.content[one["etag"]])
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", one["range"] or f"bytes=0-{size - 1}")
             asked = [(int(asked.group(1)), int(asked.group(2)) + 1)]
@@ -303,6 +311,52 @@ class Moving(Life):
 
 
 
+class Pair(Life):
+    """Two processes want the same; one of them is killed, and the other one finishes."""
+
+    always_slow = True
+
+    def live(self, kills):
+        self.rounds = 0
+        for _ in range(kills):
+            first, second = self.start(), self.start()
+            tags = [f"{self.name}.{self.runs - 1}", self.tag]
+            time.sleep(self.moment())
+            self.kills += 1
+            dead, living = self.chance.sample([0, 1], 2)
+            running = [first, second]
+            killed = time.time()
+            running[dead].kill()
+            left = self.left_by(running[dead].pid)
+            self.hub.clear_faults()
+            outcome = running[living].wait()
+            if outcome.status != "OK":
+                self.fail(f"the other one does not come to its end: {outcome}")
+            self.check_turns(tags[dead], tags[living], killed)
+            self.tag = tags[living]
+            self.judge(left)
+            self.rounds += 1
+            self.settle()
+            shutil.rmtree(self.cache)
+            self.hub.clear_requests()
+            self.slow_down()
+        return self.kills
+
+    def moment(self):
+        return self.chance.uniform(0, 2.4)
+
+    def check_turns(self, dead, living, killed):
+        """While one fetches, the other one waits."""
+        times = {tag: [one["time"] for one in self.content_requests(tag)] for tag in (dead, living)}
+        if times[dead] and times[living] and min(times[living]) < killed:
+            self.fail("both fetch it at once")
+
+    def left_by(self, dead):
+        """What is durable of a dead process, unless somebody else has taken it over in this moment."""
+        return {os.path.basename(journal.path)[:64]: journal.durable for journal in hubtest.journals(self.cache)
+                if journal.durable and journal.owner.split()[0] == str(dead)}
+
+
 class Killed(unittest.TestCase):
     """Each test is one kind of life, led again and again until its share of the kills is used up."""
 
@@ -318,7 +372,7 @@ class Killed(unittest.TestCase):
 
     def lead(self, kind):
         """Lives side by side, each with a simulator of its own, until there were enough kills."""
-        enough, lives, lock = -(-KILLS // 5), [], threading.Lock()
+        enough, lives, lock = -(-KILLS // KINDS), [], threading.Lock()
 
         def lead_some(number):
             count = 0
@@ -334,7 +388,7 @@ class Killed(unittest.TestCase):
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             for future in [pool.submit(lead_some, number) for number in range(AT_ONCE)]:
                 future.result()
-        wanted = sum(len(data) for life in lives for data in life.content.values())
+        wanted = sum(len(data) * life.rounds for life in lives for data in life.content.values())
         print(f"{sum(life.kills for life in lives)} kills in {len(lives)} downloads; {sum(life.kept > 0 for life in lives)} went on from "
               f"durable bytes; sent {sum(life.sent for life in lives) / wanted:.2f} times what was wanted ... ", end="", flush=True)
         self.assertGreater(sum(life.kept for life in lives), 0, "no kill came after something was durable")
@@ -350,6 +404,9 @@ class Killed(unittest.TestCase):
 
     def test_branch_that_moves(self):
         self.lead(Moving)
+
+    def test_one_of_two(self):
+        self.lead(Pair)
 
     def test_into_a_folder(self):
         self.lead(Folder)

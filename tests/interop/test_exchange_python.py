@@ -491,7 +491,34 @@ class LocalFolder(Python):
 
 
 class Tools(Python):
-    """`hf cache` and what tenon says of the same cache."""
+    """The `hf` program: `hf download`, and `hf cache` and what tenon says of the same cache."""
+
+    def download(self, *arguments):
+        done = self.client.hf("download", *arguments)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_download(self):
+        self.download("acme/small", "--cache-dir", self.cache)
+        self.hub.clear_requests()
+        self.assert_holds(self.good("snapshot", "acme/small", "--policy", OFFLINE).text, "acme/small")
+        self.assertEqual(self.asked(), [])
+        self.good("snapshot", "datasets/acme/data", "--revision", "main")
+        self.hub.clear_requests()
+        self.download("acme/data", "--repo-type", "dataset", "--cache-dir", self.cache)
+        self.download("acme/small", "README.md", "--revision", self.small["sha"], "--cache-dir", self.cache)
+        self.assert_no_content()
+        self.assertEqual(self.seen_by_tenon(), self.scan())
+
+    def test_download_into_a_folder(self):
+        folder = os.path.join(self.home, "folder")
+        self.download("acme/small", "--include", "*.json", "--local-dir", folder)
+        self.hub.clear_requests()
+        self.good("snapshot", "acme/small", "--folder", folder)
+        self.assertFalse([file for file in self.content() if file.endswith(".json")])
+        self.hub.clear_requests()
+        self.download("acme/small", "--local-dir", folder)
+        self.assert_no_content()
+        self.assert_holds(folder, "acme/small")
 
     def fill(self):
         """Two revisions, a data set, each by one of the two."""
