@@ -273,23 +273,25 @@ static tenon_status copy_bytes(int from, int to, const char *source, const char 
     return status;
 }
 
+tenon_status tn_file_copy_open(int from, const char *source, const char *target, struct failure *failure)
+{
+    int to = tn_file_open(target, FILE_WRITE_NEW, failure);
+    tenon_status status = to >= 0 ? copy_bytes(from, to, source, target, failure) : failure->status;
+
+    if (status == TENON_OK)
+        status = tn_file_sync(to, target, failure);
+    if (status != TENON_OK && to >= 0)
+        unlink(target);
+    tn_file_close(&to);
+    return status;
+}
+
 tenon_status tn_file_copy(const char *source, const char *target, struct failure *failure)
 {
-    tenon_status status = TENON_OK;
     int from = tn_file_open(source, FILE_READ, failure);
-    int to = from >= 0 ? tn_file_open(target, FILE_WRITE_NEW, failure) : -1;
+    tenon_status status = from >= 0 ? tn_file_copy_open(from, source, target, failure) : failure->status;
 
-    if (to < 0)
-        status = failure->status;
-    else {
-        status = copy_bytes(from, to, source, target, failure);
-        if (status == TENON_OK)
-            status = tn_file_sync(to, target, failure);
-        if (status != TENON_OK)
-            unlink(target);
-    }
     tn_file_close(&from);
-    tn_file_close(&to);
     return status;
 }
 

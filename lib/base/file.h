@@ -65,6 +65,8 @@ tenon_status tn_file_replace_by(const char *name, const char *path, const void *
                                 struct failure *failure);
 /* Copies a file of any size; as a shared copy where the file system can. target must not exist. */
 tenon_status tn_file_copy(const char *source, const char *target, struct failure *failure);
+/* The same with a source that is open, at its start, and may have lost its name. */
+tenon_status tn_file_copy_open(int from, const char *source, const char *target, struct failure *failure);
 
 tenon_status tn_file_rename(const char *from, const char *to, struct failure *failure);
 /* A missing file is no failure. */

@@ -800,6 +800,20 @@ static tenon_status place_memory(struct fetch *fetch)
     return status;
 }
 
+/* Gives a large file its name. */
+static tenon_status finish(struct fetch *fetch)
+{
+    tenon_status status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
+
+    if (status == TENON_ERROR_NOT_FOUND && !content_is_there(fetch)) {
+        tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s: somebody removed what was being written; it is copied", fetch->path);
+        status = tn_partial_rescue(&fetch->partial, &fetch->failure);
+        if (status == TENON_OK)
+            status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
+    }
+    return status;
+}
+
 /* Under the lock. Somebody else may have been quicker. */
 static tenon_status place(struct fetch *fetch)
 {
@@ -822,7 +836,7 @@ static tenon_status place(struct fetch *fetch)
             status = TENON_OK;
         }
     } else
-        status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
+        status = finish(fetch);
     if (status == TENON_OK)
         status = settle(fetch, !there);
     tn_lock_release(&fetch->lock);

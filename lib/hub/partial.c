@@ -627,6 +627,14 @@ tenon_status tn_partial_finish(struct partial *partial, const char *path, struct
     return status;
 }
 
+tenon_status tn_partial_rescue(struct partial *partial, struct failure *failure)
+{
+    tn_failure_clear(failure);
+    name_data(partial);
+    return partial->data_path.failed ? tn_fail_memory(failure)
+                                     : tn_file_copy_open(partial->data, tn_text(&partial->base), tn_text(&partial->data_path), failure);
+}
+
 bool tn_partial_is_claimed(struct partial *partial, const char *base)
 {
     struct journal journal;

@@ -63,6 +63,8 @@ void tn_partial_heartbeat(struct partial *partial);
 tenon_status tn_partial_restart(struct partial *partial, struct failure *failure);
 /* Durable, and renamed to path at one moment; everything else goes. */
 tenon_status tn_partial_finish(struct partial *partial, const char *path, struct failure *failure);
+/* Somebody removed the data under its name (`hf cache prune` does): what was written gets another one. */
+tenon_status tn_partial_rescue(struct partial *partial, struct failure *failure);
 /* Gives it up: what is durable stays for the next owner. Safe at any moment, also twice. */
 void tn_partial_release(struct partial *partial);
 /* Gives it up and leaves nothing behind. */

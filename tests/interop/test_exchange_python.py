@@ -263,6 +263,7 @@ class HalfWay(Python):
         self.stop_tenon_half_way()
         self.assertEqual(len(self.unfinished()), 2)
         self.assertEqual(len(self.client.call("scan_cache_dir", cache_dir=self.cache)["incomplete_files"]), 2)
+        self.assertEqual(self.scan(), set())
         self.assert_large(self.get("model.bin", "acme/large"))
         self.assertEqual(self.sent_of_large(), LARGE)
         self.hub.clear_requests()
@@ -276,6 +277,20 @@ class HalfWay(Python):
         self.assertEqual(self.unfinished(), [])
         self.assert_large(self.good("download", "acme/large", "model.bin", settings=PARTS).text)
         self.assertEqual(self.sent_of_large(), LARGE)
+
+    def test_ours_pruned_under_its_feet(self):
+        """`hf cache prune` takes no locks and removes what a living tenon writes to. Nothing is lost by it."""
+        self.hub.faults({"origin": "cdn", "stall": {"at": 4 * MIB}})
+        running = self.start("download", "acme/large", "model.bin", settings={"hub.parts": 1})
+        hubtest.wait_for_durable(self, 4 * MIB)
+        self.hf("cache", "prune", "--cache-dir", self.cache, "--yes")
+        self.assertEqual(self.unfinished(), [])
+        self.hub.clear_faults()
+        outcome = running.wait()
+        self.assertEqual(outcome.status, "OK", str(outcome))
+        self.assert_large(outcome.text)
+        self.assertEqual(self.sent_of_large(), LARGE)
+        self.assertEqual(self.unfinished(), [])
 
     def test_theirs_then_ours_then_theirs(self):
         self.stop_client_half_way()
