@@ -626,7 +626,9 @@ class Store(Python):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.hub.put_repository(repositories.large_file(LARGE, "acme/twin"))
+        twin = repositories.large_file(LARGE, "acme/twin")
+        twin["files"]["README.md"] = "# Twin\n"  # else its commit would have the same id, and `hf cache rm` would take either
+        cls.hub.put_repository(twin)
 
     def payload_facts(self, payload):
         facts = os.lstat(payload)
