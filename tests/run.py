@@ -34,6 +34,7 @@ SUITES = {
     "hub/test_folder.py": "file: hubs and publishing",
     "accelerator/test_remote.py": "models sized over HTTP, from headers alone",
     "job/test_job.py": "jobs on this machine",
+    "job/test_accidents.py": "jobs through kills at random moments, full disks and nonsense",
     "inference/test_inference.py": "chat and completions",
     "workload/test_workload.py": "the example workload",
     "bindings/test_generated.py": "the bindings' description and generated files",

@@ -11,6 +11,8 @@
 
 enum { RECIPE_LIMIT = 1 << 20, KEY_LONGEST = 1000 };
 
+#define RECIPE_IS_SMALL "A recipe only says how to run the job; put what is large into files, and name them as data or inputs."
+
 static struct failure *failure_of(const struct order *order)
 {
     return &order->context->failure;
@@ -149,8 +151,10 @@ static tenon_status read_recipe_file(struct order *order, const char *path, stru
     if (status == TENON_ERROR_NOT_FOUND) {
         tn_fail(failure_of(order), TENON_ERROR_NOT_FOUND, "there is no recipe %s", full);
         tn_hint(failure_of(order), "A recipe is the path of a JSON file, or the JSON itself.");
-    } else if (status == TENON_ERROR_PROTOCOL)
+    } else if (status == TENON_ERROR_PROTOCOL) {
         failure_of(order)->status = status = TENON_ERROR_ARGUMENT;
+        tn_hint(failure_of(order), RECIPE_IS_SMALL);
+    }
     if (status == TENON_OK) {
         home = tn_arena_copy(&order->arena, full);
         if (home == NULL)
@@ -175,7 +179,7 @@ static tenon_status read_recipe(struct order *order, const char *recipe, struct 
         status = read_recipe_file(order, recipe, content);
     }
     if (status == TENON_OK && content->failed)
-        status = content->full ? refuse(order, "the recipe is larger than 1 MiB", "") : tn_fail_memory(failure_of(order));
+        status = content->full ? refuse(order, "the recipe is larger than 1 MiB", RECIPE_IS_SMALL) : tn_fail_memory(failure_of(order));
     if (status == TENON_OK)
         status = tn_recipe_read(&order->recipe, &order->arena, tn_text(content), content->length, what, failure_of(order));
     order->has_recipe = status == TENON_OK;

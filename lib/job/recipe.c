@@ -280,6 +280,8 @@ tenon_status tn_recipe_read(struct recipe *recipe, struct arena *arena, const ch
         tn_fail(failure, TENON_ERROR_ARGUMENT, "%s has no \"command\"", what);
         tn_hint(failure, "Name the program and its arguments: {\"command\": [\"python3\", \"train.py\"]}.");
     }
+    if (failure->status == TENON_ERROR_ARGUMENT && failure->hint == NULL)
+        tn_hint(failure, "A recipe is a JSON object such as {\"command\": [\"python3\", \"train.py\"], \"outputs\": [\"model.safetensors\"]}.");
     json_decref(json);
     return failure->status;
 }

@@ -2,7 +2,8 @@
  * Put before a program with LD_PRELOAD: a disk that is full, a file system that is read-only, locks that lie. Unlike
  * permissions these faults meet root too.
  *
- *   FAULTS_ROOM=N            once regular files have grown by N bytes, what would make one larger fails with ENOSPC
+ *   FAULTS_ROOM=N            once regular files have grown by N bytes, what would make one larger fails with ENOSPC; a file
+ *                            that is removed by its name gives its bytes back
  *   FAULTS_READ_ONLY=PATH    nothing below PATH can be written, made, renamed or removed (EROFS)
  *   FAULTS_UNREADABLE=PATH   what is at PATH or below it cannot be opened (EACCES)
  *   FAULTS_LOCKS=lie         flock grants every lock to everybody
@@ -167,7 +168,13 @@ int rename(const char *from, const char *to)
 
 int unlink(const char *path)
 {
-    return may_change(path) != 0 ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    struct stat facts;
+    long long gives = lstat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_nlink == 1 ? (long long)facts.st_size : 0;
+    int result = may_change(path) != 0 ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+
+    if (result == 0)
+        written -= gives;
+    return result;
 }
 
 /* Below an open folder, whose path the system knows. */

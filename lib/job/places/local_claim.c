@@ -38,6 +38,8 @@ static tenon_status open_jobs(struct claim *claim)
         tn_hint(failure, "Set job.folder (TENON_JOBS) to a folder for the state of jobs.");
     } else
         status = tn_folder_make(tn_text(&claim->jobs), 0700, failure);
+    if (status != TENON_OK && failure->hint == NULL)
+        tn_hint(failure, "Set job.folder (TENON_JOBS) to a folder that can be written.");
     if (status == TENON_OK && claim->order->key != NULL)
         status = tn_hash_bytes(HASH_SHA256, claim->order->key, strlen(claim->order->key), claim->key, failure);
     tn_text_clear(&set);

@@ -241,9 +241,10 @@ tenon_status tn_local_report(tenon_job *job, struct report *report, struct failu
     const struct local_job *local = job->inside;
     tenon_status status = tn_local_look(job->handle.context, local->folder, local->submission == NULL, report, failure);
 
+    /* What this handle remembers of its submission counts as long as the folder says nothing. */
     if (status == TENON_OK && local->submission != NULL)
         set_submission(local, report);
-    else if (status == TENON_OK && local->cause != TENON_CAUSE_NONE && !tn_state_is_final(report->row.state))
+    else if (status == TENON_OK && local->cause != TENON_CAUSE_NONE && *report->row.place_state == '\0')
         set_failed_submission(local, report);
     return status;
 }

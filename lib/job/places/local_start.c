@@ -74,7 +74,10 @@ static tenon_status run(const struct tenon_context *context, const char *program
     tenon_status status = tn_process_start(&plan, &process, failure);
     int code = status == TENON_OK ? tn_process_reap(&process) : 0;
 
-    if (code > 0) {
+    if (code == EXIT_DISK) {
+        status = tn_fail(failure, TENON_ERROR_DISK_FULL, "the disk of %s is full, and the job was not started", folder);
+        tn_hint(failure, "Free some space, or set job.folder (TENON_JOBS) to a folder on another disk.");
+    } else if (code > 0) {
         status = tn_fail(failure, TENON_ERROR_FAILED, "%s ended with exit code %d", program, code);
         tn_hint(failure, "%s/%s may say why.", folder, LOCAL_SUPERVISOR_LOG);
     }

@@ -36,6 +36,8 @@
 #define LOCAL_OUTPUT "output"
 #define LOCAL_SPARE "spare"
 
+enum { EXIT_DISK = 5 }; /* the supervisor's exit code where the disk has no room for a job's state */
+
 /* What the supervisor is at, in state.json's "phase". */
 #define PHASE_STARTING "starting"   /* it looks for the program and a port */
 #define PHASE_LAUNCHING "launching" /* from now on the program may have run */

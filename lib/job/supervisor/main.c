@@ -76,18 +76,20 @@ static void introduce(struct supervision *s)
     write_state(s, false);
 }
 
-/* Room that is kept for the last words on a full disk. */
-static void put_spare_aside(struct supervision *s)
+/* Room that is kept for the last words on a full disk. False when the disk is full already. */
+static bool put_spare_aside(struct supervision *s)
 {
     char *nothing = tn_alloc(&s->memory, SPARE_BYTES);
     struct text path;
+    tenon_status status = TENON_OK;
 
     tn_text_init(&path, &s->memory, PATH_MAX);
     tn_path_join(&path, s->folder, LOCAL_SPARE);
-    if (nothing != NULL)
-        tn_file_replace(tn_text(&path), nothing, SPARE_BYTES, 0600, false, &s->failure);
+    if (nothing != NULL && !tn_file_exists(tn_text(&path)))
+        status = tn_file_replace(tn_text(&path), nothing, SPARE_BYTES, 0600, false, &s->failure);
     tn_text_clear(&path);
     tn_release(&s->memory, nothing);
+    return status != TENON_ERROR_DISK_FULL;
 }
 
 static bool has_ended(const struct supervision *s)
@@ -126,7 +128,6 @@ static int supervise(struct supervision *s)
     s->signals = system_prepare();
     s->events = system_watch(s->folder);
     introduce(s);
-    put_spare_aside(s);
     attempt(s);
     while (should_start_again(s)) {
         s->attempt++;
@@ -149,8 +150,11 @@ static int watch(const char *folder)
         code = EXIT_HELD;
     } else if (spec_read(&s.spec, folder, &s.failure) != TENON_OK || read_state(&s) != TENON_OK)
         complain(&s);
+    else if (has_ended(&s))
+        code = 0;
     else
-        code = has_ended(&s) ? 0 : supervise(&s);
+        /* Whoever started us still waits, and hears that there is no room. */
+        code = put_spare_aside(&s) ? supervise(&s) : EXIT_DISK;
     return code;
 }
 
