@@ -156,9 +156,9 @@ tenon_status tenon_task_read(tenon_task *task, int64_t timeout_ms, void *buffer,
 /**
  * Take the next file.
  *
- * @param[in]    task        the task
- * @param[in]    timeout_ms  how long to wait
- * @param[inout] file        the row
+ * @param[in]     task        the task
+ * @param[in]     timeout_ms  how long to wait
+ * @param[in,out] file        the row
  * @error TENON_ERROR_ARGUMENT  the row is NULL
  * @blocking
  * @thread{one}
