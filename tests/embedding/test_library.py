@@ -42,6 +42,7 @@ FORBIDDEN = {
 # Where a look at the environment, at processes and at masks is the point; each is tested below or in the suites of jobs.
 NAMED = {
     "getenv": "while a context is opened, unless told not to",
+    "dlopen": "the driver's own library of a GPU, while this machine is probed",
     "posix_spawn": "the supervisor of a local job",
     "waitpid": "that supervisor's own id, never any child",
     "kill": "processes of a job that is stopped",
