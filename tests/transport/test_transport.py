@@ -65,6 +65,7 @@ SERVERS = """
 
 UPLOADS = """
         location /put/ { root @files@; dav_methods PUT; create_full_put_path on; client_max_body_size 100m; }
+        location /once/ { root @files@; dav_methods PUT; create_full_put_path on; if ($connection_requests = 2) { return 444; } }
         location /little/ { root @files@; dav_methods PUT; client_max_body_size 1k; }
 """
 
@@ -327,6 +328,13 @@ class Uploads(Case):
         for number in range(6):
             self.assertEqual(hubtest.read(os.path.join(WORLD.files, "put", f"many-{number}.bin")), WORLD.large)
         self.assertEqual(len({one["connection"] for one in self.nginx.seen(6)}), 1)
+
+    def test_what_may_not_be_done_twice(self):
+        """The line is cut before any answer: nobody knows whether it was heard, so it is not sent again, and that is told."""
+        address = self.at("first", "/once/x")
+        first, second = self.ask("--method", "PUT", "--body", "once", address, address)
+        self.assertEqual((first["status"], second["status"], second["retries"]), ("OK", "ERROR_NETWORK", 0), second)
+        self.assertEqual([(one["nth"], one["status"]) for one in self.nginx.seen(2)], [(1, 201), (2, 444)])
 
     def test_a_server_that_has_heard_enough(self):
         """The answer comes while the body is still sent: it is that answer that is told, and not a line that was cut."""
