@@ -418,14 +418,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             parts = []
             while size := int(self.rfile.readline(1024).split(b";")[0], 16):
-                parts.append(self.rfile.read(size))
+                parts.append(self._read_exactly(size))
                 self.rfile.readline(3)
             self.rfile.readline(3)
             return b"".join(parts)
         size = int(self.headers.get("Content-Length", 0))
         if not 0 <= size <= LONGEST_BODY:
             raise ValueError("a request body that is too long")
-        return self.rfile.read(size)
+        return self._read_exactly(size)
+
+    def _read_exactly(self, size):
+        """Half a body is no request: it is neither answered nor does it meet a fault."""
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionAbortedError("the client left within its body")
+        return data
 
     def _serve(self, request):
         simulator = self.server.simulator
