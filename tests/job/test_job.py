@@ -58,6 +58,16 @@ def processes_with(words):
     return found
 
 
+def command_lines():
+    """What every process list shows."""
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{int(name)}/cmdline", encoding="utf-8", errors="replace") as file:
+                yield file.read()
+        except (OSError, ValueError):
+            pass
+
+
 def is_alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
@@ -723,32 +733,78 @@ class Fetching(JobTest):
             os.chmod(path, 0o755)
         return self.open_context(f"hub.endpoint=file://{self.hub}", f"hub.cache={self.scratch}/cache", f"job.path={place}:/usr/bin:/bin")
 
-    def test_engines(self):
-        for path in ("owner/small/model.Q8_0.gguf", "owner/small/model.Q4_K_M.gguf", "owner/small/mmproj.gguf",
-                     "owner/parts/x-Q4_K_M-00002-of-00002.gguf", "owner/parts/x-Q4_K_M-00001-of-00002.gguf", "owner/large/model.safetensors"):
+    def put(self, *paths):
+        for path in paths:
             os.makedirs(os.path.dirname(os.path.join(self.hub, path)), exist_ok=True)
             with open(os.path.join(self.hub, path), "w", encoding="utf-8") as file:
                 file.write(path)
+
+    def serve_with_engine(self, context, model, **options):
+        """The engine's whole command line, and its model as it was found; nobody sees the key."""
+        job = context.submit(serve=True, model=model, **options)
+        address = job.wait(library.RUNNING)
+        command, same_key = job.lines()[:2]
+        with open(os.path.join(self.folder(job), "spec.json"), encoding="utf-8") as file:
+            key = json.load(file)["key"]
+        self.assertEqual(same_key, "same key")
+        self.assertEqual([line for line in command_lines() if key in line], [])
+        self.assertEqual(self.address_of(command), address)
+        job.stop()
+        return command
+
+    @staticmethod
+    def address_of(command):
+        words = command.split()
+        return f"http://{words[words.index('--host') + 1]}:{words[words.index('--port') + 1]}/v1"
+
+    def assert_command(self, command, *words):
+        """All words of it, in order; None stands for what differs each time."""
+        found = command.split()
+        self.assertEqual(len(found), len(words), command)
+        self.assertEqual([None if word is None else given for word, given in zip(words, found)], list(words))
+
+    def test_engines(self):
+        self.put("owner/small/model.Q8_0.gguf", "owner/small/model.Q4_K_M.gguf", "owner/small/mmproj.gguf",
+                 "owner/parts/x-Q4_K_M-00002-of-00002.gguf", "owner/parts/x-Q4_K_M-00001-of-00002.gguf", "owner/large/model.safetensors")
         with self.engines() as context:
-            for model, words in (("owner/small", "llama-server --model {folder}/model.Q4_K_M.gguf --alias owner/small"),
-                                 ("owner/parts", "llama-server --model {folder}/x-Q4_K_M-00001-of-00002.gguf --alias owner/parts"),
-                                 ("owner/large", "vllm serve {folder} --served-model-name owner/large"),
-                                 (os.path.join(self.hub, "owner/small"), "llama-server --model {folder}/model.Q4_K_M.gguf"),
-                                 (os.path.join(self.hub, "owner/small/model.Q8_0.gguf"), "llama-server --model {folder}")):
-                with self.subTest(model):
-                    job = context.submit(serve=True, model=model)
-                    address = job.wait(library.RUNNING)
-                    first, second = job.lines()[:2]
-                    folder = model if model.startswith("/") else first.partition(" /")[2].partition(" ")[0]
-                    start = words.replace("{folder}", folder)
-                    if not model.startswith("/"):
-                        start = words.replace("{folder}", "/" + folder.rpartition("/")[0] if "gguf" in words else "/" + folder)
-                    self.assertTrue(first.startswith(start), first)
-                    self.assertIn("--port " + address.rpartition(":")[2].partition("/")[0], first)
-                    self.assertEqual(second, "same key")
-                    if model == "owner/parts":
-                        self.assertEqual(len([name for name in os.listdir("/" + folder.rpartition("/")[0]) if "-of-" in name]), 2)
-                    job.stop()
+            llama = lambda path, name, threads: ("llama-server", "--model", path, "--alias", name, "--host", "127.0.0.1", "--port", None,
+                                                 "--threads", threads)
+            command = self.serve_with_engine(context, "owner/small", threads=3)
+            self.assert_command(command, *llama(None, "owner/small", "3"))
+            self.assertTrue(command.split()[2].endswith("/model.Q4_K_M.gguf"))
+
+            command = self.serve_with_engine(context, "owner/parts", threads=1)
+            self.assert_command(command, *llama(None, "owner/parts", "1"))
+            first = command.split()[2]
+            self.assertTrue(first.endswith("/x-Q4_K_M-00001-of-00002.gguf"))
+            self.assertEqual(sorted(os.listdir(os.path.dirname(first))), ["x-Q4_K_M-00001-of-00002.gguf", "x-Q4_K_M-00002-of-00002.gguf"])
+
+            command = self.serve_with_engine(context, "owner/large")
+            self.assert_command(command, "vllm", "serve", None, "--served-model-name", "owner/large", "--host", "127.0.0.1", "--port", None)
+            self.assertEqual(os.listdir(command.split()[2]), ["model.safetensors"])
+
+            folder, file = os.path.join(self.hub, "owner/small"), os.path.join(self.hub, "owner/small/model.Q8_0.gguf")
+            command = self.serve_with_engine(context, folder, threads=2)
+            self.assert_command(command, *llama(os.path.join(folder, "model.Q4_K_M.gguf"), folder, "2"))
+            self.assert_command(self.serve_with_engine(context, file, threads=2), *llama(file, file, "2"))
+
+    def test_threads_of_an_engine(self):
+        """Half of the processors unless said otherwise, and at least one."""
+        self.put("owner/small/model.gguf")
+        with self.engines() as context:
+            words = self.serve_with_engine(context, "owner/small").split()
+        threads = int(words[words.index("--threads") + 1])
+        self.assertTrue(1 <= threads <= max(1, len(os.sched_getaffinity(0)) // 2), threads)
+
+    def test_engine_that_is_not_installed(self):
+        self.put("owner/small/model.gguf", "owner/large/model.safetensors")
+        empty = os.path.join(self.scratch, "empty")
+        os.makedirs(empty)
+        with self.open_context(f"hub.endpoint=file://{self.hub}", f"hub.cache={self.scratch}/cache", f"job.path={empty}") as context:
+            for model, engine in (("owner/small", "llama-server"), ("owner/large", "vllm")):
+                report = context.submit(serve=True, model=model).end()
+                self.assert_failed(report, "program", engine, empty)
+                self.assertTrue(report.hint)
 
 
 class Logs(JobTest):

@@ -393,6 +393,21 @@ static void test_window(void **state)
     assert_non_null(reason_of(&offer, "window"));
 }
 
+/* Section 7.3: Mistral 7B v0.1 at 32,768 tokens, half a GiB with its window of 4,096 and four where an engine ignores that. */
+static void test_window_of_all_layers(void **state)
+{
+    struct model_facts facts = llama2(32, 4096, 14336, 32, 8);
+    struct offer offer;
+
+    (void)state;
+    facts.shape.kv_window = facts.shape.kv_full;
+    facts.shape.kv_full = 0;
+    facts.shape.window = 4096;
+    offer = offer_of(&facts, h100(1), (struct question){ .context = 32768 });
+    assert_int_equal(item_of(&offer, "kv_cache")->low_bytes, INT64_C(1) << 29);
+    assert_int_equal(item_of(&offer, "kv_cache")->high_bytes, INT64_C(4) << 30);
+}
+
 /* Latent attention is kept whole by every chip; and blocks are never broken. */
 static void test_cache_shares(void **state)
 {
@@ -526,6 +541,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_heads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reasons, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_window, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_window_of_all_layers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cache_shares, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_structure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tiny, set_up, tear_down),
