@@ -551,12 +551,14 @@ static tenon_status end_part(struct fetch *fetch, struct part *part)
     return TENON_OK;
 }
 
+/* After a while, or after as much as the setting says: neither is long to wait for the disk, nor much to fetch again. */
 static tenon_status note_if_due(struct fetch *fetch)
 {
     int64_t now = tn_now(fetch->co.context), bytes = tn_ranges_sum(&fetch->written);
+    int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES);
     tenon_status status = TENON_OK;
 
-    if (fetch->in_memory || now - fetch->noted_ms < NOTE_MS)
+    if (fetch->in_memory || (now - fetch->noted_ms < NOTE_MS && bytes - fetch->noted_bytes < most))
         return TENON_OK;
     if (bytes != fetch->noted_bytes)
         status = tn_partial_note(&fetch->partial, &fetch->written, &fetch->failure);

@@ -27,7 +27,12 @@ class Place:
         self.environment = {"HOME": self.folder, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm", **environment}
 
     def remove(self):
-        shutil.rmtree(self.folder)
+        def may_be_gone(function, path, error):
+            """The supervisor of a job that ends just now tidies up in here as well."""
+            if not issubclass(error[0], FileNotFoundError):
+                raise error[1]
+
+        shutil.rmtree(self.folder, onerror=may_be_gone)
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
