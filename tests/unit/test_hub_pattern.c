@@ -50,7 +50,7 @@ static const char program[] =
     "import fnmatch, random\n"
     "random.seed(7)\n"
     "def some(letters, most): return ''.join(random.choice(letters) for _ in range(random.randrange(most)))\n"
-    "for _ in range(40000):\n"
+    "for _ in range(10000):\n"
     "    pattern, path = some('ab-]![[****?^/.\\u00e4\\u20ac', 9), some('ab-]![*^/.\\u00e4\\u20ac', 5)\n"
     "    below = '*' if pattern.endswith('/') else ''\n"
     "    print('x' + pattern.encode().hex(), 'x' + path.encode().hex(), int(fnmatch.fnmatchcase(path, pattern + below)))\n";
@@ -82,8 +82,8 @@ static void as_python_has_it(void **state)
             fail_msg("\"%s\" and \"%s\": Python says %d", pattern, path, said);
     }
     assert_int_equal(pclose(python), 0);
-    assert_int_equal(count, 40000);
-    assert_true(matching > 2000);
+    assert_int_equal(count, 10000);
+    assert_true(matching > 500);
     free(command);
 }
 
