@@ -52,6 +52,7 @@ static void spellings(void **state)
         { "hf://datasets/acme/words", DATASET, "acme/words", "main" }, { "hf://spaces/acme/demo@x", SPACE, "acme/demo", "x" },
         { "hf://acme/small@refs/pr/3", MODEL, "acme/small", "refs/pr/3" }, { "hf://acme/small@feature%2Fx", MODEL, "acme/small", "feature/x" },
         { "hf://datasets/acme/words@refs/convert/parquet", DATASET, "acme/words", "refs/convert/parquet" },
+        { "hf://acme/small@v%001%zz%4", MODEL, "acme/small", "v%001%zz%4" }, { "hf://acme/small@%C3%a4", MODEL, "acme/small", "\xc3\xa4" },
         /* Pasted from a browser. */
         { HUB "acme/small", MODEL, "acme/small", "main" }, { HUB "acme/small/", MODEL, "acme/small", "main" },
         { HUB "datasets/acme/words", DATASET, "acme/words", "main" }, { HUB "spaces/acme/demo", SPACE, "acme/demo", "main" },
