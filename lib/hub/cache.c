@@ -26,7 +26,7 @@ tenon_status tn_cache_open(struct cache *cache, const char *root, const struct r
     tn_text_add(&cache->root, root);
     tn_text_format(&cache->folder, "%s/", root);
     tn_repository_folder(repository, &cache->folder);
-    return tn_text_status(&cache->folder) == TENON_OK ? TENON_OK : tn_fail_memory(failure);
+    return cache->root.failed || cache->folder.failed ? tn_fail_memory(failure) : TENON_OK;
 }
 
 void tn_cache_clear(struct cache *cache)
@@ -91,18 +91,23 @@ static void put_tag(const struct cache *cache)
     tn_failure_clear(&ignored);
 }
 
+static tenon_status make_folder(const struct text *path, struct failure *failure)
+{
+    return path->failed ? tn_fail_memory(failure) : tn_folder_make(tn_text(path), 0777, failure);
+}
+
 static tenon_status make_folders(const struct cache *cache, struct text *path, struct failure *failure)
 {
     tenon_status status;
 
     tn_text_format(path, "%s/blobs", tn_text(&cache->folder));
-    status = tn_folder_make(tn_text(path), 0777, failure);
+    status = make_folder(path, failure);
     if (status == TENON_OK)
         put_tag(cache);
     tn_text_reset(path);
     tn_text_format(path, "%s/.locks/%s", tn_text(&cache->root), tn_path_name(tn_text(&cache->folder)));
     if (status == TENON_OK)
-        status = tn_folder_make(tn_text(path), 0777, failure);
+        status = make_folder(path, failure);
     return status;
 }
 
@@ -113,7 +118,7 @@ tenon_status tn_cache_prepare(const struct cache *cache, struct failure *failure
 
     tn_text_init(&path, &cache->context->memory, PATH_MAX);
     status = make_folders(cache, &path, failure);
-    if (status != TENON_OK && failure->hint == NULL)
+    if (status != TENON_OK && status != TENON_ERROR_MEMORY && failure->hint == NULL)
         tn_hint(failure, "Choose another cache folder with HF_HUB_CACHE or the setting hub.cache.");
     tn_text_clear(&path);
     return status;

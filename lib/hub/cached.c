@@ -74,7 +74,7 @@ static tenon_status push_partial(struct cached *cached, const char *folder, cons
         row.bytes = facts.bytes;
     /* Data of ours is counted by its journal. */
     if (is_journal || !ours)
-        status = path.failed ? tn_fail_memory(&cached->task.failure) : tn_task_push(&cached->task, &row);
+        status = path.failed || etag.failed ? tn_fail_memory(&cached->task.failure) : tn_task_push(&cached->task, &row);
     tn_text_clear(&etag);
     tn_text_clear(&path);
     return status;
@@ -130,7 +130,8 @@ static tenon_status open_repository(struct cached *cached)
     tn_names_clear(&cached->commits);
     cached->commit = 0;
     repository_path(cached, "/snapshots", &path);
-    status = path.failed ? tn_fail_memory(&cached->task.failure) : tn_names_add_folder(&cached->commits, tn_text(&path), &cached->task.failure);
+    status = path.failed || cached->name.failed ? tn_fail_memory(&cached->task.failure)
+                                                : tn_names_add_folder(&cached->commits, tn_text(&path), &cached->task.failure);
     if (status == TENON_OK && cached->only_revision != NULL)
         choose_commit(cached);
     tn_text_clear(&path);
@@ -154,7 +155,9 @@ static tenon_status open_commit(struct cached *cached)
     repository_path(cached, "/snapshots/", &path);
     tn_text_add(&path, commit_name(cached));
     /* A stray file beside the commits is nobody's. */
-    if (!path.failed && tn_folder_exists(tn_text(&path)))
+    if (path.failed)
+        status = tn_fail_memory(&cached->task.failure);
+    else if (tn_folder_exists(tn_text(&path)))
         status = tn_folder_walk(tn_text(&path), true, &cached->tree, &cached->task.failure);
     repository_path(cached, "", &path);
     if (status == TENON_OK && !path.failed)
@@ -179,11 +182,12 @@ static void find_etag(struct cached *cached, const struct tree_file *file)
         tn_text_add(&cached->etag, tn_path_name(tn_text(&target)));
     else if (listed != NULL)
         tn_text_add(&cached->etag, listed->etag);
+    cached->etag.failed = cached->etag.failed || target.failed;
     tn_failure_clear(&ignored);
     tn_text_clear(&target);
 }
 
-static void look_at_file(struct cached *cached)
+static tenon_status look_at_file(struct cached *cached)
 {
     const struct tree_file *file = &cached->tree.files[cached->file];
     const struct tree_file *listed = tn_tree_find(&cached->listing, file->path);
@@ -193,6 +197,8 @@ static void look_at_file(struct cached *cached)
     repository_path(cached, "/snapshots/", &cached->local_path);
     tn_text_format(&cached->local_path, "%s/%s", commit_name(cached), file->path);
     find_etag(cached, file);
+    if (cached->local_path.failed || cached->etag.failed)
+        return tn_fail_memory(&cached->task.failure);
     if (tn_file_look(tn_text(&cached->local_path), &facts, &cached->task.failure) != TENON_OK)
         tn_failure_clear(&cached->task.failure);
     cached->row.struct_size = sizeof cached->row;
@@ -207,6 +213,7 @@ static void look_at_file(struct cached *cached)
     cached->row.content = facts.exists ? TENON_CONTENT_PRESENT : TENON_CONTENT_MISSING;
     if (facts.exists && listed != NULL && listed->bytes != facts.bytes)
         cached->row.content = TENON_CONTENT_CORRUPT;
+    return TENON_OK;
 }
 
 /* Opens the content for reading, unless its verdict is known or it has no hash to compare with. */
@@ -320,8 +327,9 @@ static tenon_status cached_step(struct co *co)
             status = open_commit(cached);
             for (; status == TENON_OK && cached->file < cached->tree.count; cached->file++) {
                 AWAIT(co, tn_task_has_room(&cached->task));
-                look_at_file(cached);
-                status = start_reading(cached);
+                status = look_at_file(cached);
+                if (status == TENON_OK)
+                    status = start_reading(cached);
                 if (status == TENON_OK && cached->input >= 0)
                     AWAIT(co, (status = read_slice(cached)) != TENON_AGAIN || tn_co_go_on(co));
                 if (status == TENON_OK)

@@ -505,7 +505,7 @@ static tenon_status set_paths(struct publish *publish)
     tn_folder_path(publish->base.hub, &publish->base.repository, &publish->repository);
     tn_text_format(&publish->history, "%s/.tenon", tn_text(&publish->repository));
     publish->deadline_ms = tn_now(task->handle.context) + tn_setting_integer(&task->handle.context->settings, SETTING_HUB_LOCK_MS);
-    return publish->history.failed ? tn_fail_memory(&task->failure) : TENON_OK;
+    return publish->repository.failed || publish->history.failed ? tn_fail_memory(&task->failure) : TENON_OK;
 }
 
 static tenon_status publish_step(struct co *co)
@@ -566,6 +566,8 @@ static void publish_clear(struct tenon_task *task)
 {
     struct publish *publish = TN_CONTAINER(task, struct publish, base.task);
 
+    tn_hub_task_clear(&publish->base);
+    /* Names that made no sense: nothing was filled in. */
     if (publish->repository.memory == NULL)
         return;
     if (publish->incoming.length > 0 && !tn_forked(task->handle.context)) {
@@ -587,7 +589,6 @@ static void publish_clear(struct tenon_task *task)
     tn_text_clear(&publish->history);
     tn_text_clear(&publish->source);
     tn_text_clear(&publish->incoming);
-    tn_hub_task_clear(&publish->base);
 }
 
 static const struct operation operation = { .name = "publishing a folder", .size = sizeof(struct publish),

@@ -182,7 +182,7 @@ static bool is_under_way(const struct snapshot *snapshot, const struct tree_file
     return under_way;
 }
 
-static void start_slot(struct snapshot *snapshot, struct slot *slot, struct tree_file *file)
+static tenon_status start_slot(struct snapshot *snapshot, struct slot *slot, struct tree_file *file)
 {
     struct fetch *fetch = &slot->fetch;
 
@@ -201,8 +201,11 @@ static void start_slot(struct snapshot *snapshot, struct slot *slot, struct tree
     if (snapshot->base.hub->folder != NULL) {
         tn_folder_content(snapshot->base.hub, &snapshot->base.repository, file, &slot->source);
         fetch->source = tn_text(&slot->source);
+        if (slot->source.failed)
+            return tn_fail_memory(&snapshot->base.task.failure);
     }
     tn_fetch_start(fetch, &snapshot->base.task.co);
+    return TENON_OK;
 }
 
 static void free_slot(struct slot *slot)
@@ -277,7 +280,7 @@ static tenon_status pump(struct snapshot *snapshot)
         struct tree_file *file = snapshot->next < snapshot->tree.count ? &snapshot->tree.files[snapshot->next] : NULL;
 
         if (snapshot->slots[i].file == NULL && file != NULL && tn_task_has_room(&snapshot->base.task) && !is_under_way(snapshot, file)) {
-            start_slot(snapshot, &snapshot->slots[i], file);
+            status = start_slot(snapshot, &snapshot->slots[i], file);
             snapshot->next++;
         }
     }

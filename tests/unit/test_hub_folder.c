@@ -135,9 +135,9 @@ static void a_plain_folder(void **state)
     tn_text_clear(&path);
 }
 
-static void set_time(const char *name, int64_t seconds)
+static void set_time(const char *name, int64_t nanoseconds)
 {
-    const struct timespec times[] = { { seconds, 0 }, { seconds, 5 } };
+    const struct timespec times[] = { { 1000, 0 }, { 1000 + nanoseconds / 1000000000, nanoseconds % 1000000000 } };
 
     assert_int_equal(utimensat(AT_FDCWD, at(name), times, 0), 0);
 }
@@ -150,30 +150,30 @@ static void the_commit_follows_the_files(void **state)
     (void)state;
     write_at("a/b/one", "hello");
     write_at("a/b/more/two", "");
-    set_time("a/b/one", 1000);
-    set_time("a/b/more/two", 1000);
+    set_time("a/b/one", 5);
+    set_time("a/b/more/two", 5);
     strcpy(first, open_revision(NULL));
     assert_string_equal(open_revision(NULL), first);
-    set_time("a/b/one", 1001);
+    set_time("a/b/one", 6);
     assert_string_not_equal(open_revision(NULL), first);
     assert_not_found(first, "RevisionNotFound");
     write_at("a/b/one", "hallo!");
-    set_time("a/b/one", 1000);
+    set_time("a/b/one", 5);
     assert_string_not_equal(open_revision(NULL), first);
     write_at("a/b/one", "hello");
-    set_time("a/b/one", 1000);
+    set_time("a/b/one", 5);
     assert_string_equal(open_revision(NULL), first);
     write_at("a/b/three", "");
     assert_string_not_equal(open_revision(NULL), first);
     assert_int_equal(rename(at("a/b/three"), at("a/b/more/two")), 0);
-    set_time("a/b/more/two", 1000);
+    set_time("a/b/more/two", 5);
     assert_string_equal(open_revision(NULL), first);
     assert_int_equal(rename(at("a/b/more/two"), at("a/b/more/to")), 0);
     assert_string_not_equal(open_revision(NULL), first);
     assert_int_equal(unlink(at("a/b/more/to")), 0);
     assert_string_not_equal(open_revision(NULL), first);
     write_at("a/b/more/two", "");
-    set_time("a/b/more/two", 1000);
+    set_time("a/b/more/two", 5);
     assert_string_equal(open_revision(NULL), first);
     /* What is no part of a model is none of the commit. */
     write_at("a/b/.git/config", "");

@@ -171,11 +171,15 @@ static void links_to_elsewhere(void **state)
                                          "../../blobs/ab/ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789", "../../blobs/ab", "x" };
 
     (void)state;
+    assert_int_equal(mkdir(at("blobs/cd"), 0777), 0);
+    test_write(at("blobs/cd/" HASH), "hello");
+    test_write(at("blobs/cd/" HASH ".refs"), "");
     for (size_t i = 0; i < COUNT(links); i++) {
         link_blob(BLOB, links[i]);
         assert_int_equal(remove_blob(BLOB), 0);
         assert_true(is_there(PAYLOAD));
         assert_true(is_there(PAYLOAD ".refs"));
+        assert_true(is_there("blobs/cd/" HASH));
     }
 }
 

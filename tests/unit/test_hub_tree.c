@@ -62,6 +62,7 @@ static void items(void **state)
         { ITEM(",\"xetHash\":\"" SHA256 "\""), TENON_OK, true, false, SHA1, 7, SHA256 },
         { ITEM(",\"xetHash\":\"" STARS "\""), TENON_OK, true, false, SHA1, 7, NULL },
         { ITEM(",\"xetHash\":\"" SHA256 "0\""), TENON_OK, true, false, SHA1, 7, NULL },
+        { ITEM(",\"xetHash\":\"" SHA256 "g\""), TENON_OK, true, false, SHA1, 7, NULL },
         { ITEM(",\"xetHash\":[]"), TENON_OK, true, false, SHA1, 7, NULL },
         { "{\"type\":\"file\",\"path\":\"a\",\"oid\":\"" SHA1 "\",\"size\":0}", TENON_OK, true, false, SHA1, 0, NULL },
         /* No files. */
