@@ -97,6 +97,7 @@ static const char *named = "acme/small";
 struct call {
     const char *name;
     tenon_status (*run)(tenon_hub *hub);
+    bool writes;
 };
 
 static tenon_status end_of(tenon_task *task, tenon_status status)
@@ -265,14 +266,15 @@ static void run_well(const struct call *one)
     call = before;
 }
 
-/* After each failure the same call works with what that has left. */
+/* After each failure the same call works with what that has left, where it leaves something. */
 static tenon_status run_and_repeat(struct test_memory *counts)
 {
     bool keeps = keeps_cache;
     tenon_status status = run_on_hub(counts);
 
     keeps_cache = true;
-    run_well(call);
+    if (call->writes)
+        run_well(call);
     keeps_cache = keeps;
     return status;
 }
@@ -287,9 +289,10 @@ static void fail_everywhere(const struct call *some, size_t count)
 }
 
 static const struct call calls[] = {
-    { "info", run_info },       { "list", run_list },         { "references", run_references }, { "exists", run_exists },
-    { "read", run_read },       { "download", run_download }, { "snapshot", run_snapshot },     { "to a folder", run_local },
-    { "publish", run_publish }, { "verify", run_verify },     { "forget", run_forget },
+    { "info", run_info, false },             { "list", run_list, false },        { "references", run_references, false },
+    { "exists", run_exists, false },         { "read", run_read, false },        { "download", run_download, true },
+    { "snapshot", run_snapshot, true },      { "to a folder", run_local, true }, { "publish", run_publish, true },
+    { "verify", run_verify, false },         { "forget", run_forget, true },
 };
 
 static void a_file_hub(void **state)
@@ -329,8 +332,9 @@ static void names_that_make_no_sense(void **state)
 
 static void a_cache_that_is_filled(void **state)
 {
-    static const struct call fill = { "download", run_download };
-    static const struct call of_cache[] = { { "cached", run_cached }, { "verify", run_verify }, { "download", run_download }, { "check", run_check } };
+    static const struct call fill = { "download", run_download, true };
+    static const struct call of_cache[] = { { "cached", run_cached, false }, { "verify", run_verify, false },
+                                              { "download", run_download, true }, { "check", run_check, false } };
 
     (void)state;
     over_http = true;
@@ -339,7 +343,7 @@ static void a_cache_that_is_filled(void **state)
     fail_everywhere(of_cache, COUNT(of_cache));
 }
 
-static const struct call forget = { "forget", run_forget }, fill = { "download", run_download };
+static const struct call forget = { "forget", run_forget, true }, fill = { "download", run_download, true };
 
 static tenon_status fill_and_forget(struct test_memory *counts)
 {
