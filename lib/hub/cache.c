@@ -3,11 +3,9 @@
 #include <limits.h>
 #include <string.h>
 
-#include "names.h"
-#include "partial.h"
 #include "path.h"
 
-enum { COMMIT_DIGITS = 40, STALE_MS = 3600 * 1000 };
+enum { COMMIT_DIGITS = 40 };
 
 static const char tag[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
                           "# This file is a cache directory tag created by tenon.\n"
@@ -326,96 +324,4 @@ tenon_status tn_cache_link(const struct cache *cache, const char *commit, const 
     tn_text_clear(&target);
     tn_text_clear(&place);
     return status;
-}
-
-/* ---- what killed processes left ---- */
-
-/* The content id in "ETAG.SOMETHING.tenon.incomplete"; "" in "SOMETHING.tenon.incomplete". False for a name that is not ours. */
-static bool etag_of_scratch(const char *name, struct text *etag)
-{
-    const char *ending = strstr(name, ".tenon.incomplete"), *dot = ending;
-
-    tn_text_reset(etag);
-    while (dot != NULL && dot > name && dot[-1] != '.')
-        dot--;
-    if (dot != NULL && dot > name)
-        tn_text_add_n(etag, name, (size_t)(dot - 1 - name));
-    return ending != NULL && !etag->failed;
-}
-
-/* Nobody has written it for so long that whoever made it is gone. */
-static bool is_stale(const struct cache *cache, const char *path)
-{
-    struct file_facts facts = { 0 };
-    struct failure ignored;
-    bool stale;
-
-    tn_failure_init(&ignored, &cache->context->memory, NULL);
-    stale = tn_file_look_at_link(path, &facts, &ignored) == TENON_OK && facts.exists && tn_wall(cache->context) - facts.modified_ms > STALE_MS;
-    tn_failure_clear(&ignored);
-    return stale;
-}
-
-static void remove_stale(const struct cache *cache, const char *name)
-{
-    struct failure ignored;
-    struct text path;
-
-    tn_failure_init(&ignored, &cache->context->memory, NULL);
-    tn_text_init(&path, &cache->context->memory, PATH_MAX);
-    tn_cache_blob_path(cache, name, &path);
-    if (!path.failed && is_stale(cache, tn_text(&path)))
-        tn_file_remove(tn_text(&path), &ignored);
-    tn_text_clear(&path);
-    tn_failure_clear(&ignored);
-}
-
-/*
- * What was left of a content that has its name. A small file is written and named under its lock, and a large one is
- * claimed under it: while we hold that, and nobody who lives has claimed it, all of it is nobody's.
- */
-static void sweep_content(const struct cache *cache, const char *etag)
-{
-    struct lock lock = { -1 };
-    struct partial partial;
-    struct failure ignored;
-    struct text base, lock_path;
-
-    tn_failure_init(&ignored, &cache->context->memory, NULL);
-    tn_text_init(&base, &cache->context->memory, PATH_MAX);
-    tn_text_init(&lock_path, &cache->context->memory, PATH_MAX);
-    tn_partial_init(&partial, cache->context);
-    tn_cache_blob_path(cache, etag, &base);
-    tn_cache_lock_path(cache, etag, &lock_path);
-    if (!base.failed && !lock_path.failed && tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK &&
-        !tn_partial_is_claimed(&partial, tn_text(&base)))
-        tn_partial_clear_away(&partial, tn_text(&base));
-    tn_lock_release(&lock);
-    tn_text_clear(&lock_path);
-    tn_text_clear(&base);
-    tn_failure_clear(&ignored);
-}
-
-void tn_cache_sweep(const struct cache *cache)
-{
-    struct text folder, etag;
-    struct failure ignored;
-    struct names names;
-
-    tn_failure_init(&ignored, &cache->context->memory, NULL);
-    tn_text_init(&folder, &cache->context->memory, PATH_MAX);
-    tn_text_init(&etag, &cache->context->memory, 256);
-    tn_names_init(&names, &cache->context->memory);
-    tn_text_format(&folder, "%s/blobs", tn_text(&cache->folder));
-    if (!folder.failed && tn_names_add_folder(&names, tn_text(&folder), &ignored) == TENON_OK)
-        for (size_t i = 0; i < names.count; i++) {
-            if (etag_of_scratch(names.at[i], &etag) && etag.length == 0)
-                remove_stale(cache, names.at[i]);
-            else if (etag.length > 0 && tn_cache_has_blob(cache, tn_text(&etag), -1))
-                sweep_content(cache, tn_text(&etag));
-        }
-    tn_names_clear(&names);
-    tn_text_clear(&etag);
-    tn_text_clear(&folder);
-    tn_failure_clear(&ignored);
 }

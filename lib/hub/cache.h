@@ -41,7 +41,4 @@ bool tn_cache_has_blob(const struct cache *cache, const char *etag, int64_t byte
  */
 tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh, struct failure *failure);
 
-/* Removes what killed processes left beside contents that have their names since. Best effort; not in the middle of a download. */
-void tn_cache_sweep(const struct cache *cache);
-
 #endif

@@ -8,6 +8,7 @@
 #include "metadata.h"
 #include "operation.h"
 #include "path.h"
+#include "sweep.h"
 
 struct download {
     struct hub_task base;
@@ -197,7 +198,9 @@ static tenon_status take_result(struct download *download)
     if (download->fetch.co.status != TENON_OK)
         return tn_task_fail_from(task, &download->fetch.failure);
     if (download->folder == NULL)
-        tn_cache_sweep(&download->base.cache);
+        tn_sweep_cache(&download->base.cache);
+    else
+        tn_sweep_notes(task->handle.context, download->folder, download->path);
     task->progress.items = 1;
     return tn_task_set_text(task, tn_text(&download->fetch.place));
 }

@@ -830,15 +830,15 @@ static tenon_status place(struct fetch *fetch)
         tn_partial_discard(&fetch->partial);
     else if (fetch->target.failed)
         status = tn_fail_memory(&fetch->failure);
-    else if (fetch->in_memory) {
-        status = place_memory(fetch);
-        if (status == TENON_ERROR_NOT_FOUND && content_is_there(fetch)) {
-            /* The lock lied: somebody was quicker, and took what we wrote for what a killed process had left. */
-            tn_failure_clear(&fetch->failure);
-            status = TENON_OK;
-        }
-    } else
-        status = finish(fetch);
+    else
+        status = fetch->in_memory ? place_memory(fetch) : finish(fetch);
+    if (status == TENON_ERROR_NOT_FOUND && content_is_there(fetch)) {
+        /* The lock lied: somebody was quicker, and took what we wrote for what a killed process had left. */
+        tn_failure_clear(&fetch->failure);
+        tn_partial_discard(&fetch->partial);
+        there = true;
+        status = TENON_OK;
+    }
     if (status == TENON_OK)
         status = settle(fetch, !there);
     tn_lock_release(&fetch->lock);

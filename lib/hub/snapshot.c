@@ -8,6 +8,7 @@
 #include "operation.h"
 #include "path.h"
 #include "pattern.h"
+#include "sweep.h"
 
 /* One of the files that are fetched side by side. */
 struct slot {
@@ -319,6 +320,23 @@ static tenon_status set_result(struct snapshot *snapshot)
     return status;
 }
 
+/* In the user's folder the notes lie in as many folders as the files do: each is looked at once, where its files stand together. */
+static void sweep(struct snapshot *snapshot)
+{
+    const struct tree *tree = &snapshot->tree;
+    size_t length, before = 0;
+
+    if (snapshot->folder == NULL)
+        tn_sweep_cache(&snapshot->base.cache);
+    for (size_t i = 0; i < tree->count && snapshot->folder != NULL; i++, before = length) {
+        const char *path = tree->files[i].path;
+
+        length = (size_t)(tn_path_name(path) - path);
+        if (i == 0 || length != before || strncmp(path, tree->files[i - 1].path, length) != 0)
+            tn_sweep_notes(snapshot->base.task.handle.context, snapshot->folder, path);
+    }
+}
+
 static tenon_status write_ref(struct snapshot *snapshot)
 {
     struct tenon_task *task = &snapshot->base.task;
@@ -430,8 +448,8 @@ static tenon_status snapshot_step(struct co *co)
         write_listing(snapshot);
     if (status == TENON_OK)
         status = set_result(snapshot);
-    if (status == TENON_OK && snapshot->folder == NULL)
-        tn_cache_sweep(&snapshot->base.cache);
+    if (status == TENON_OK)
+        sweep(snapshot);
     CO_END(co);
     return status;
 }

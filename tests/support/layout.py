@@ -132,10 +132,9 @@ def _snapshots(folder):
 def _trees(folder):
     found = []
     for name in _files(folder):
-        if re.fullmatch(COMMIT.pattern + r"\.json\.\w+\.tmp", name):
-            continue  # where a listing was being written; both clients leave it there when they are killed
-        listing = json.loads(read(os.path.join(folder, name)))
-        if not re.fullmatch(COMMIT.pattern + r"\.json", name) or listing.get("format_version") != 1:
+        good = re.fullmatch(COMMIT.pattern + r"\.json", name)
+        listing = json.loads(read(os.path.join(folder, name))) if good else {}
+        if listing.get("format_version") != 1:
             found.append(f"{name} is no listing")
         else:
             found += [f"{name}: {path}" for path, facts in listing["files"].items() if "size" not in facts or "blob_id" not in facts]
