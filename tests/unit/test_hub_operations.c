@@ -18,6 +18,7 @@
 
 static struct web *web;
 static char *root;
+static bool offline;
 
 static const char *at(const char *name)
 {
@@ -80,6 +81,7 @@ static int set_up(void **state)
     web = *state;
     root = test_folder_make();
     write_at("hub/acme/small/a/x", "hello");
+    offline = false;
     put_hub();
     return 0;
 }
@@ -241,10 +243,15 @@ static tenon_status run_on_hub(struct test_memory *counts)
     status = test_try_open(&(struct test_hooks){ .memory = counts }, &context);
     if (status == TENON_OK)
         status = tenon_context_set(context, "transport.retries", "0");
+    if (status == TENON_OK && offline)
+        status = tenon_context_set(context, "hub.offline", "1");
     if (status == TENON_OK)
         status = tenon_hub_open(context, over_http ? web->url : url, &options, &hub);
     if (status == TENON_OK)
         status = call->run(hub);
+    /* What cannot be looked up in the cache for want of memory counts as not there. */
+    if (offline && counts->fail_at > 0 && status == TENON_ERROR_OFFLINE)
+        status = TENON_ERROR_MEMORY;
     if (status != TENON_OK && status != TENON_ERROR_MEMORY && status != TENON_ERROR_ARGUMENT)
         print_error("%s: %s\n", call->name, context->failure.message);
     tenon_hub_free(hub);
@@ -343,6 +350,19 @@ static void a_cache_that_is_filled(void **state)
     fail_everywhere(of_cache, COUNT(of_cache));
 }
 
+static void a_cache_without_a_hub(void **state)
+{
+    static const struct call fill = { "snapshot", run_snapshot, true };
+
+    (void)state;
+    over_http = true;
+    keeps_cache = true;
+    run_well(&fill);
+    offline = true;
+    fail_everywhere(calls + 1, 1);
+    fail_everywhere(calls + 3, 5);
+}
+
 static const struct call forget = { "forget", run_forget, true }, fill = { "download", run_download, true };
 
 static tenon_status fill_and_forget(struct test_memory *counts)
@@ -368,7 +388,7 @@ static void forgetting(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = { TEST(a_file_hub), TEST(a_hub_over_http), TEST(a_cache_that_is_filled), TEST(forgetting),
+    const struct CMUnitTest tests[] = { TEST(a_file_hub), TEST(a_hub_over_http), TEST(a_cache_that_is_filled), TEST(a_cache_without_a_hub), TEST(forgetting),
                                         TEST(names_that_make_no_sense) };
 
     /* Thousands of files are made durable here: where that costs nothing, it is done there. */
