@@ -8,6 +8,7 @@
 #include "hash.h"
 #include "json.h"
 #include "path.h"
+#include "pattern.h"
 
 enum { DEEPEST = 64, MANIFEST_LIMIT = 512 * 1024 * 1024 };
 
@@ -27,10 +28,13 @@ static bool is_left_out(const char *path)
            tn_ends_with(name, ".tenon.incomplete");
 }
 
-/* A walk through a folder; all: as it is, else only what may be in a repository. */
+/* A walk through a folder; all: as it is, else only what may be in a repository, and of that what patterns choose. */
 struct walk {
     const char *folder;
     bool all;
+    bool ours; /* the user's own folder: a bad name is an argument's fault, not a hub's */
+    const char *const *allow;
+    const char *const *ignore;
     struct tree *tree;
     struct failure *failure;
 };
@@ -42,8 +46,10 @@ static tenon_status add_file(const struct walk *walk, const char *path, const st
     struct tree_file file = { .path = path, .etag = "", .blob_id = "", .bytes = facts->exists ? facts->bytes : -1 };
     const char *reason;
 
+    if (!tn_patterns_choose(walk->allow, walk->ignore, path))
+        return TENON_OK;
     if (!walk->all && !tn_path_is_safe(path, &reason)) {
-        tn_fail(walk->failure, TENON_ERROR_PROTOCOL, "%s has a file \"%s\" that no repository may have: %s", walk->folder, path, reason);
+        tn_fail(walk->failure, walk->ours ? TENON_ERROR_ARGUMENT : TENON_ERROR_PROTOCOL, "%s has a file \"%s\" that no repository may have: %s", walk->folder, path, reason);
         return tn_hint(walk->failure, "Rename it, or leave it out.");
     }
     return tn_tree_add(walk->tree, &file, walk->failure);
@@ -86,7 +92,7 @@ static tenon_status walk_below(const struct walk *walk, const char *below, int d
     tenon_status status;
 
     if (depth > DEEPEST)
-        return tn_fail(walk->failure, TENON_ERROR_PROTOCOL, "%s is nested more than %d folders deep", walk->folder, (int)DEEPEST);
+        return tn_fail(walk->failure, walk->ours ? TENON_ERROR_ARGUMENT : TENON_ERROR_PROTOCOL, "%s is nested more than %d folders deep", walk->folder, (int)DEEPEST);
     tn_text_init(&path, walk->tree->memory, PATH_MAX);
     tn_text_format(&path, "%s/%s", walk->folder, below);
     status = path.failed ? tn_fail_memory(walk->failure) : tn_folder_open(&stream, tn_text(&path), walk->failure);
@@ -103,7 +109,15 @@ static tenon_status walk_below(const struct walk *walk, const char *below, int d
 
 tenon_status tn_folder_walk(const char *folder, bool all, struct tree *tree, struct failure *failure)
 {
-    struct walk walk = { folder, all, tree, failure };
+    struct walk walk = { .folder = folder, .all = all, .tree = tree, .failure = failure };
+    tenon_status status = walk_below(&walk, "", 0);
+
+    return status == TENON_OK ? tn_tree_sort(tree, failure) : status;
+}
+
+tenon_status tn_folder_choose(const char *folder, const char *const *allow, const char *const *ignore, struct tree *tree, struct failure *failure)
+{
+    struct walk walk = { .folder = folder, .ours = true, .allow = allow, .ignore = ignore, .tree = tree, .failure = failure };
     tenon_status status = walk_below(&walk, "", 0);
 
     return status == TENON_OK ? tn_tree_sort(tree, failure) : status;
@@ -240,19 +254,6 @@ tenon_status tn_folder_open_commit(const tenon_hub *hub, const struct repository
     return status;
 }
 
-/* Is that folder nothing but what a publication that never came to its end has left? */
-static bool is_abandoned(const struct text *folder, const struct tree *tree)
-{
-    struct text path;
-    bool abandoned;
-
-    tn_text_init(&path, folder->memory, PATH_MAX);
-    tn_text_format(&path, "%s/.tenon", tn_text(folder));
-    abandoned = tree->count == 0 && !path.failed && tn_folder_exists(tn_text(&path));
-    tn_text_clear(&path);
-    return abandoned;
-}
-
 static tenon_status open_plain(const tenon_hub *hub, const struct text *folder, const struct repository *repository, char *commit,
                                struct tree *tree, struct failure *failure)
 {
@@ -260,7 +261,8 @@ static tenon_status open_plain(const tenon_hub *hub, const struct text *folder, 
     char found[41];
     tenon_status status = tn_folder_walk(tn_text(folder), false, tree, failure);
 
-    if (status == TENON_OK && is_abandoned(folder, tree))
+    /* A folder without files is none: it may be what a publication that was killed has left. */
+    if (status == TENON_OK && tree->count == 0)
         status = no_repository(hub, repository, failure);
     if (status == TENON_OK)
         status = plain_commit(tn_text(folder), tree, found, failure);

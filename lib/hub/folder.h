@@ -33,6 +33,8 @@ tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *r
  * that lead nowhere, with size -1.
  */
 tenon_status tn_folder_walk(const char *folder, bool all, struct tree *tree, struct failure *failure);
+/* Those of the files below a folder that patterns choose and that may be published; one of them that no repository may have fails. */
+tenon_status tn_folder_choose(const char *folder, const char *const *allow, const char *const *ignore, struct tree *tree, struct failure *failure);
 /* The commit of a manifest and its files. */
 tenon_status tn_folder_parse_commit(const char *text, size_t length, struct tree *tree, struct failure *failure);
 /* git's id of the pointer that stands for large content. */

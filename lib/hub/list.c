@@ -159,6 +159,16 @@ static tenon_status judge_resolution(struct list *list)
     return status;
 }
 
+static tenon_status no_folder(struct list *list)
+{
+    struct failure *failure = &list->base.task.failure;
+
+    tn_fail(failure, TENON_ERROR_NOT_FOUND, "%s has no folder %s", list->base.repository.id, list->folder);
+    tn_hint(failure, "Check the path; names of files are case-sensitive.");
+    tn_failure_set_code(failure, "EntryNotFound");
+    return failure->status;
+}
+
 static tenon_status list_step(struct co *co)
 {
     struct list *list = TN_CONTAINER(co, struct list, base.task.co);
@@ -194,7 +204,7 @@ static tenon_status list_step(struct co *co)
         }
     }
     if (status == TENON_OK && *list->folder != '\0' && !list->found)
-        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s has no folder %s", list->base.repository.id, list->folder);
+        status = no_folder(list);
     if (status == TENON_OK)
         status = tn_task_set_text(task, list->commit);
     CO_END(co);

@@ -19,7 +19,6 @@
 #include "local.h"
 #include "operation.h"
 #include "path.h"
-#include "pattern.h"
 
 enum { SLICE = 1024 * 1024, LOCK_POLL_MS = 50 };
 
@@ -176,18 +175,22 @@ static struct tree_file *next_unstored(struct publish *publish, struct tree *tre
 
 /* ---- before ---- */
 
-/* Without the folder of the branches: a branch is what makes a history. */
+/* Without the folder of the branches: a branch is what makes a history. Nothing is written through a link. */
 static tenon_status make_history(struct publish *publish)
 {
     static const char *const folders[] = { "blobs", "commits" };
+    struct failure *failure = &publish->base.task.failure;
+    struct file_facts facts = { 0 };
     struct text path;
-    tenon_status status = TENON_OK;
+    tenon_status status = tn_file_look_at_link(tn_text(&publish->history), &facts, failure);
 
+    if (status == TENON_OK && facts.link)
+        status = tn_fail(failure, TENON_ERROR_IO, "%s is a link; no history is kept behind one", tn_text(&publish->history));
     tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && status == TENON_OK; i++) {
         status = history_path(publish, folders[i], "", "", &path);
         if (status == TENON_OK)
-            status = tn_folder_make(tn_text(&path), 0777, &publish->base.task.failure);
+            status = tn_folder_make(tn_text(&path), 0777, failure);
     }
     tn_text_clear(&path);
     return status;
@@ -202,9 +205,10 @@ static tenon_status take_lock(struct publish *publish)
     tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
     tn_text_format(&path, "%s/lock", tn_text(&publish->history));
     status = path.failed ? tn_fail_memory(&task->failure) : tn_lock_try(&publish->lock, tn_text(&path), &task->failure);
-    if (status == TENON_AGAIN && tn_now(task->handle.context) >= publish->deadline_ms)
+    if (status == TENON_AGAIN && tn_now(task->handle.context) >= publish->deadline_ms) {
         status = tn_fail(&task->failure, TENON_ERROR_BUSY, "%s: another process has been publishing to it for too long", publish->base.repository.id);
-    else if (status == TENON_AGAIN && tn_timer_set(task->handle.context, &publish->timer, LOCK_POLL_MS, &task->co) != TENON_OK)
+        tn_hint(&task->failure, "Wait for it, or end it; the lock is %s.", tn_text(&path));
+    } else if (status == TENON_AGAIN && tn_timer_set(task->handle.context, &publish->timer, LOCK_POLL_MS, &task->co) != TENON_OK)
         status = tn_fail_memory(&task->failure);
     tn_text_clear(&path);
     return status;
@@ -285,22 +289,39 @@ static tenon_status open_parent(struct publish *publish)
 static tenon_status choose_files(struct publish *publish)
 {
     struct tenon_task *task = &publish->base.task;
-    size_t kept = 0;
     tenon_status status = TENON_OK;
 
     if (!tn_folder_exists(publish->folder)) {
         status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "there is no folder %s", publish->folder);
         tn_hint(&task->failure, "Give the folder whose files are to be published.");
     } else
-        status = tn_folder_walk(publish->folder, false, &publish->files, &task->failure);
+        status = tn_folder_choose(publish->folder, publish->allow, publish->ignore, &publish->files, &task->failure);
     task->progress.bytes_total = 0;
     for (size_t i = 0; i < publish->files.count; i++)
-        if (tn_patterns_choose(publish->allow, publish->ignore, publish->files.files[i].path)) {
-            publish->files.files[kept++] = publish->files.files[i];
-            task->progress.bytes_total += publish->files.files[i].bytes;
-        }
-    publish->files.count = kept;
-    task->progress.items_total = (int64_t)kept;
+        task->progress.bytes_total = tn_sum_of_sizes(task->progress.bytes_total, publish->files.files[i].bytes);
+    task->progress.items_total = (int64_t)publish->files.count;
+    return status;
+}
+
+/* Can the files stand beside those of the parent? Where one is a folder of the other's no reader could make both. */
+static tenon_status check_names(struct publish *publish)
+{
+    struct failure *failure = &publish->base.task.failure;
+    struct tree both;
+    tenon_status status = TENON_OK;
+
+    tn_tree_init(&both, publish->files.memory);
+    for (size_t i = 0; i < publish->files.count && status == TENON_OK; i++)
+        status = tn_tree_add(&both, &publish->files.files[i], failure);
+    for (size_t i = 0; i < publish->old.count && status == TENON_OK; i++)
+        if (tn_tree_find(&publish->files, publish->old.files[i].path) == NULL)
+            status = tn_tree_add(&both, &publish->old.files[i], failure);
+    if (status == TENON_OK && tn_tree_sort(&both, failure) != TENON_OK) {
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: something is a file in what is published and a folder in what is there, or the other way round",
+                         publish->base.repository.id);
+        tn_hint(failure, "Choose another name for it, or leave it out.");
+    }
+    tn_tree_clear(&both);
     return status;
 }
 
@@ -528,6 +549,8 @@ static tenon_status publish_step(struct co *co)
         status = sweep(publish);
     if (status == TENON_OK)
         status = open_parent(publish);
+    if (status == TENON_OK)
+        status = check_names(publish);
 
     /* The content of the folder; and of a plain repository that becomes one with a history. */
     while (status == TENON_OK && (file = next_unstored(publish, &publish->files)) != NULL) {
@@ -562,14 +585,10 @@ static tenon_status publish_step(struct co *co)
     return status;
 }
 
-static void publish_clear(struct tenon_task *task)
+static void clear_own(struct publish *publish)
 {
-    struct publish *publish = TN_CONTAINER(task, struct publish, base.task);
+    struct tenon_task *task = &publish->base.task;
 
-    tn_hub_task_clear(&publish->base);
-    /* Names that made no sense: nothing was filled in. */
-    if (publish->repository.memory == NULL)
-        return;
     if (publish->incoming.length > 0 && !tn_forked(task->handle.context)) {
         struct failure ignored;
 
@@ -589,6 +608,16 @@ static void publish_clear(struct tenon_task *task)
     tn_text_clear(&publish->history);
     tn_text_clear(&publish->source);
     tn_text_clear(&publish->incoming);
+}
+
+static void publish_clear(struct tenon_task *task)
+{
+    struct publish *publish = TN_CONTAINER(task, struct publish, base.task);
+
+    /* Where the names were refused nothing was filled in. */
+    if (publish->repository.memory != NULL)
+        clear_own(publish);
+    tn_hub_task_clear(&publish->base);
 }
 
 static const struct operation operation = { .name = "publishing a folder", .size = sizeof(struct publish),

@@ -9,10 +9,16 @@
  *   FAULTS_LOCKS=lie         flock grants every lock to everybody
  *   FAULTS_LOCKS=none        flock is not there (ENOSYS)
  *   FAULTS_LINKS=none        no symbolic links (EPERM)
+ *   FAULTS_SYNC=none         nothing is made durable: for tests that kill often, and never the machine
+ *   FAULTS_KILL_AT=N         the Nth change of a file or a name is not made: the process is killed instead
+ *   FAULTS_FAIL_AT=N         the Nth change is not made: it fails with EIO
+ *   FAULTS_BELOW=PATH        only changes of what is below PATH are counted for these two
+ *   FAULTS_REPORT=PATH       how many changes there were is written to PATH when the program ends
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +29,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static long long written;
+static long long written, changes;
 
 /* Is path the one that the variable names, or below it? */
 static int is_below(const char *path, const char *variable)
@@ -34,13 +40,69 @@ static int is_below(const char *path, const char *variable)
     return length > 0 && strncmp(path, above, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
+/* Is the change that is about to be made the one that a variable names? */
+static int is_at(const char *variable)
+{
+    const char *at = getenv(variable);
+
+    return at != NULL && atoll(at) == changes;
+}
+
+/* Counts a change; 0, or -1 with errno where it is the one that fails. */
+static int count(const char *path)
+{
+    if (getenv("FAULTS_BELOW") != NULL && !is_below(path, "FAULTS_BELOW"))
+        return 0;
+    changes++;
+    if (is_at("FAULTS_KILL_AT"))
+        syscall(SYS_kill, (int)syscall(SYS_getpid), SIGKILL);
+    if (!is_at("FAULTS_FAIL_AT"))
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+__attribute__((destructor)) static void report(void)
+{
+    const char *path = getenv("FAULTS_REPORT");
+    char digits[24];
+    int fd = path != NULL ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+
+    if (fd >= 0) {
+        snprintf(digits, sizeof digits, "%lld", changes);
+        syscall(SYS_write, fd, digits, strlen(digits));
+        close(fd);
+    }
+}
+
 /* 0, or -1 with errno for a path that cannot be changed. */
 static int may_change(const char *path)
 {
     if (!is_below(path, "FAULTS_READ_ONLY"))
-        return 0;
+        return count(path);
     errno = EROFS;
     return -1;
+}
+
+/* The path of an open file. */
+static const char *path_of(int fd, char *path, size_t size)
+{
+    char name[64];
+    ssize_t length;
+
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    length = readlink(name, path, size - 1);
+    path[length > 0 ? length : 0] = '\0';
+    return path;
+}
+
+/* The same for bytes that are written to a file; what goes to a pipe or a socket is no change. */
+static int may_write(int fd)
+{
+    char path[4096];
+    struct stat facts;
+
+    return fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) ? count(path_of(fd, path, sizeof path)) : 0;
 }
 
 /* How many of size bytes at offset still fit; -1 with errno when none does. What is written over needs no room. */
@@ -79,14 +141,14 @@ static off_t place_of(int fd)
 
 ssize_t write(int fd, const void *data, size_t size)
 {
-    ssize_t fits = room_for(fd, size, place_of(fd));
+    ssize_t fits = may_write(fd) == 0 ? room_for(fd, size, place_of(fd)) : -1;
 
     return fits < 0 ? -1 : (ssize_t)syscall(SYS_write, fd, data, (size_t)fits);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
-    ssize_t fits = room_for(fd, size, offset);
+    ssize_t fits = may_write(fd) == 0 ? room_for(fd, size, offset) : -1;
 
     return fits < 0 ? -1 : (ssize_t)syscall(SYS_pwrite64, fd, data, (size_t)fits, offset);
 }
@@ -98,7 +160,28 @@ ssize_t copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, 
         errno = EXDEV;
         return -1;
     }
+    if (may_write(to) != 0)
+        return -1;
     return (ssize_t)syscall(SYS_copy_file_range, from, from_offset, to, to_offset, size, flags);
+}
+
+static int sync_by(long call, int fd)
+{
+    const char *sync = getenv("FAULTS_SYNC");
+
+    if (may_write(fd) != 0)
+        return -1;
+    return sync != NULL && strcmp(sync, "none") == 0 ? 0 : (int)syscall(call, fd);
+}
+
+int fsync(int fd)
+{
+    return sync_by(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    return sync_by(SYS_fdatasync, fd);
 }
 
 int flock(int fd, int operation)
@@ -139,7 +222,9 @@ int mkdir(const char *path, mode_t mode)
 
     /* What is there already says so first. */
     if (may_change(path) != 0) {
-        errno = stat(path, &facts) == 0 ? EEXIST : EROFS;
+        int error = errno;
+
+        errno = stat(path, &facts) == 0 ? EEXIST : error;
         return -1;
     }
     return (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
@@ -163,7 +248,10 @@ int link(const char *from, const char *to)
 
 int rename(const char *from, const char *to)
 {
-    return may_change(from) != 0 || may_change(to) != 0 ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+    /* One change, although two names are concerned. */
+    if (is_below(from, "FAULTS_READ_ONLY"))
+        return may_change(from);
+    return may_change(to) != 0 ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int unlink(const char *path)
@@ -180,17 +268,10 @@ int unlink(const char *path)
 /* Below an open folder, whose path the system knows. */
 int unlinkat(int folder, const char *path, int flags)
 {
-    char link[64], full[4096];
-    ssize_t length = -1;
+    char above[4096], full[8192];
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    snprintf(full, sizeof full, "%s", path);
     if (*path != '/' && folder != AT_FDCWD)
-        length = readlink(link, full, sizeof full - 1);
-    if (length >= 0) {
-        snprintf(full + length, sizeof full - (size_t)length, "/%s", path);
-        if (may_change(full) != 0)
-            return -1;
-    } else if (may_change(path) != 0)
-        return -1;
-    return (int)syscall(SYS_unlinkat, folder, path, flags);
+        snprintf(full, sizeof full, "%s/%s", path_of(folder, above, sizeof above), path);
+    return may_change(full) != 0 ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
 }

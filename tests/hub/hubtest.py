@@ -137,10 +137,15 @@ class HubTest(unittest.TestCase):
     violates = False
 
     @classmethod
-    def setUpClass(cls):
+    def set_up_scratch(cls):
+        """A folder for all tests of the class."""
         scratch = tempfile.TemporaryDirectory(dir=os.environ.get("TENON_TMP"))
         cls.addClassCleanup(scratch.cleanup)
         cls.scratch = os.path.realpath(scratch.name)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.set_up_scratch()
         cls.hub = Simulator("hub", certificate=cls.certificate)
         cls.addClassCleanup(cls.hub.stop)
 
