@@ -192,10 +192,12 @@ class Sizes(Case):
         state.rewrite(durable=[(0, size - MIB)])
         self.hub.clear_requests()
         self.hub.faults({"origin": "cdn", "stall": {"after": MIB // 2}})
-        running = self.start("download", "acme/huge", "huge.bin", settings={"hub.parts": 2, "hub.part_bytes": MIB}, build=hubtest.PLAIN)
+        running = self.start("download", "acme/huge", "huge.bin", build=hubtest.PLAIN,
+                             settings={"hub.parts": 2, "hub.part_bytes": MIB, "transport.user_agent": "second"})
         self.hub.wait(stalled=1)
         running.kill()
-        asked = [one for one in self.hub.requests() if one["origin"] == "cdn"]
+        # What the first one had asked for may be recorded after its end.
+        asked = [one for one in self.hub.requests(origin="cdn") if "second" in one["headers"]["user-agent"]]
         self.assertEqual([one["range"] for one in asked], [f"bytes={size - MIB}-{size - 1}"], commit)
         self.hub.clear_faults()
 
@@ -392,7 +394,7 @@ class Lies(Case):
                 shutil.rmtree(self.cache, ignore_errors=True)
                 self.hub.faults({"range": True, "wrong_range": wrong})
                 self.fetch_large()
-                self.assertIsNone(self.hub.requests(origin="cdn")[-1]["range"])
+                self.assertIn(None, [one["range"] for one in self.hub.requests(origin="cdn")])
 
     def test_416_on_a_resume(self):
         self.hub.faults({"origin": "cdn", "cut": {"at": 2 * MIB}, "times": 1}, {"origin": "cdn", "range": True, "status": 416})
