@@ -253,6 +253,13 @@ static tenon_status wait_for_owner(struct fetch *fetch)
     return status;
 }
 
+/* What killed processes left of a content that is there; somebody who lives may be fetching it anew. */
+static void clear_away(struct fetch *fetch)
+{
+    if (!fetch->in_memory && !tn_partial_is_claimed(&fetch->partial, tn_text(&fetch->base)))
+        tn_partial_clear_away(&fetch->partial, tn_text(&fetch->base));
+}
+
 /*
  * One try to get the turn: TENON_OK when the content is there (present) or is ours to fetch, TENON_AGAIN while somebody
  * else has it. The lock is held for this look only.
@@ -267,8 +274,7 @@ static tenon_status take_turn(struct fetch *fetch)
         fetch->present = true;
         show(fetch, fetch->bytes, true);
         status = settle(fetch, false);
-        if (!fetch->in_memory)
-            tn_partial_clear_away(&fetch->partial, tn_text(&fetch->base));
+        clear_away(fetch);
     } else if (!fetch->in_memory)
         status = tn_partial_claim(&fetch->partial, tn_text(&fetch->base), fetch->bytes, &fetch->failure);
     tn_lock_release(&fetch->lock);
@@ -779,6 +785,7 @@ static tenon_status judge_candidate(struct fetch *fetch)
         fetch->present = true;
         show(fetch, fetch->bytes, true);
         status = settle(fetch, false);
+        clear_away(fetch);
     }
     return status;
 }
