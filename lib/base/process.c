@@ -85,13 +85,15 @@ void tn_process_world(struct text *out)
 
 void tn_process_signal(const struct process *process, int number, bool group)
 {
-    int fd = (int)syscall(SYS_pidfd_open, process->id, 0);
+    /* To kill(), 0, 1 and what is below stand for more than one process. */
+    bool one = process->id > 1;
+    int fd = one ? (int)syscall(SYS_pidfd_open, process->id, 0) : -1;
 
     /* While we hold the descriptor the id cannot be given to another; so the start time decides once. */
-    if (fd >= 0 || errno == ENOSYS) {
+    if (fd >= 0 || (one && errno == ENOSYS)) {
         if (tn_process_find(process->id).start == process->start)
             kill(group ? -process->id : process->id, number);
-    } else if (group && errno == ESRCH)
+    } else if (one && group && errno == ESRCH)
         /* The leader is gone; its id stays taken as long as the group has members. */
         kill(-process->id, number);
     if (fd >= 0)
