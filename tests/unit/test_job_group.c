@@ -204,6 +204,20 @@ static void a_group_is_used(void **state)
     tn_group_remove("/nowhere");
 }
 
+static void who_is_in_a_group(void **state)
+{
+    char *path = test_join(root, "job");
+
+    (void)state;
+    assert_false(tn_group_has(&memory, path, 12));
+    put("job/cgroup.procs", "");
+    assert_false(tn_group_has(&memory, path, 12));
+    put("job/cgroup.procs", "7\n12\n345\n");
+    assert_true(tn_group_has(&memory, path, 7) && tn_group_has(&memory, path, 12) && tn_group_has(&memory, path, 345));
+    assert_false(tn_group_has(&memory, path, 1) || tn_group_has(&memory, path, 2) || tn_group_has(&memory, path, 45) || tn_group_has(&memory, path, 3456));
+    free(path);
+}
+
 static void a_group_is_removed(void **state)
 {
     char *group = test_join(root, "empty");
@@ -252,7 +266,7 @@ int main(void)
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         EACH(a_group_is_made_where_it_can_be), EACH(without_the_controller_there_is_none), EACH(a_group_is_used),
-        EACH(a_group_is_removed),              EACH(no_memory_is_no_group),
+        EACH(who_is_in_a_group), EACH(a_group_is_removed), EACH(no_memory_is_no_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

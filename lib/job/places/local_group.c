@@ -207,6 +207,22 @@ bool tn_group_join(const struct memory *memory, const char *path, int32_t id)
     return write_file(memory, path, "cgroup.procs", id);
 }
 
+bool tn_group_has(const struct memory *memory, const char *path, int32_t id)
+{
+    struct text ids;
+    char line[16];
+    const char *at;
+    size_t length = (size_t)snprintf(line, sizeof line, "%" PRId32 "\n", id);
+
+    tn_text_init(&ids, memory, FILE_LIMIT);
+    at = read_file(memory, path, "cgroup.procs", &ids) ? tn_text(&ids) : "";
+    while (*at != '\0' && strncmp(at, line, length) != 0)
+        at += strcspn(at, "\n") + (at[strcspn(at, "\n")] == '\n');
+    length = strlen(at);
+    tn_text_clear(&ids);
+    return length > 0;
+}
+
 void tn_group_kill(const struct memory *memory, const char *path)
 {
     write_file(memory, path, "cgroup.kill", 1);

@@ -15,6 +15,8 @@ bool tn_group_possible(const char *root, const struct memory *memory);
 /* Moves a process into it; 0 is who calls. */
 bool tn_group_join(const struct memory *memory, const char *path, int32_t id);
 /* Ends every process in it. */
+/* Is the process in it? */
+bool tn_group_has(const struct memory *memory, const char *path, int32_t id);
 void tn_group_kill(const struct memory *memory, const char *path);
 /* How often the limit ended a process; -1 unknown. */
 int64_t tn_group_memory_kills(const struct memory *memory, const char *path);

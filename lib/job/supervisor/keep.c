@@ -97,13 +97,15 @@ static void default_signals(void)
 static void become(const struct keep_plan *plan, char **command, struct news *news)
 {
     const struct memory memory = tn_memory(NULL);
+    bool joined;
 
     setsid();
+    /* First, so that whoever reads who was started can see whether the group keeps its limit. */
+    joined = *plan->cgroup != '\0' && tn_group_join(&memory, plan->cgroup, (int32_t)getpid());
     if (!take_start(plan))
         return;
-    if (*plan->cgroup != '\0')
-        tn_group_join(&memory, plan->cgroup, (int32_t)getpid());
-    limit_data(plan->data_bytes);
+    if (!joined)
+        limit_data(plan->data_bytes);
     strcpy(news->stage, EXIT_LOG);
     if (open_streams(plan)) {
         strcpy(news->stage, EXIT_FOLDER);

@@ -14,7 +14,7 @@ struct keep_plan {
     const char *folder;  /* the job's */
     const char *attempt; /* "1" */
     const char *cgroup;  /* "" for none */
-    const char *data_bytes; /* limit of memory that it may ask for; "0" for none */
+    const char *data_bytes; /* limit of memory that it may ask for outside of a group; "0" for none */
     const char *home;    /* to run in */
     const char *program; /* absolute path */
 };

@@ -21,6 +21,15 @@ void attempt_file(const struct supervision *s, const char *name, char *out, size
     snprintf(out, size, "%s.%d", name, (int)s->attempt);
 }
 
+/* A group that its process could not enter keeps no limit: then that is ours to do. */
+static void check_cgroup(struct supervision *s)
+{
+    if (s->cgroup.length > 0 && !tn_group_has(&s->memory, tn_text(&s->cgroup), s->process.id) && is_alive(s, &s->process)) {
+        tn_group_remove(tn_text(&s->cgroup));
+        tn_text_reset(&s->cgroup);
+    }
+}
+
 static void set_processes(struct supervision *s, const json_t *start)
 {
     s->process = tn_local_process(start, "process");
@@ -29,6 +38,7 @@ static void set_processes(struct supervision *s, const json_t *start)
         s->process_fd = system_process_descriptor(&s->process);
         s->keeper_fd = system_process_descriptor(&s->keeper);
     }
+    check_cgroup(s);
 }
 
 /* Who was started; TENON_AGAIN where the file is there but not yet written. */
@@ -154,7 +164,7 @@ static int64_t data_limit(const struct supervision *s)
 {
     const int64_t limit = s->spec.memory_bytes;
 
-    return limit == 0 || s->cgroup.length > 0 ? 0 : limit + limit / 4 + (64 << 20);
+    return limit == 0 ? 0 : limit + limit / 4 + (64 << 20);
 }
 
 /* ---- the start ---- */
