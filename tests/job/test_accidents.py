@@ -18,7 +18,7 @@ from test_job import PYTHON, JobTest, is_alive, recipe, until  # noqa: E402
 
 BUILD = os.environ.get("TENON_BUILD", "")
 SUPERVISOR = os.path.join(BUILD, "lib", "tenon-supervisor")
-FAULTS = os.path.join(BUILD, "tests", "hub", "faults.so")
+FAULTS = " ".join(filter(None, [os.environ.get("LD_PRELOAD"), os.path.join(BUILD, "tests", "hub", "faults.so")]))
 ROOMS = (0, 1, 50, 200, 400, 700, 1000, 1300, 1700, 2500, 5000, 132000, 140000)
 
 # Submits what it is told to, says what became of it, and waits for the end.
@@ -202,7 +202,7 @@ class FullDisk(Accidents):
         for room in ROOMS:
             with self.subTest(room=room):
                 with open(shim, "w", encoding="utf-8") as file:
-                    file.write(f"#!/bin/sh\nLD_PRELOAD={FAULTS} FAULTS_ROOM={room} exec {SUPERVISOR} \"$@\"\n")
+                    file.write(f"#!/bin/sh\nLD_PRELOAD='{FAULTS}' FAULTS_ROOM={room} exec {SUPERVISOR} \"$@\"\n")
                 os.chmod(shim, 0o755)
                 mark, given = self.marker(room)
                 with self.open_context(f"job.supervisor={shim}") as context:
