@@ -2276,6 +2276,8 @@ typedef struct tenon_piece {
 /**
  * Ask a chat model; the answer streams.
  *
+ * A question that may have been heard is not asked again; one that was not, or that was refused for now, is repeated.
+ *
  * @param[in]  context  the context
  * @param[in]  target   a job's id or an address
  * @param[in]  options  the question; prompt or messages is required
@@ -2290,8 +2292,11 @@ typedef struct tenon_piece {
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such job, or no such model
  * @error TENON_ERROR_UNAUTHORIZED  the key is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the key does not allow it
  * @error TENON_ERROR_BUSY  the job is not ready
  * @error TENON_ERROR_NETWORK  the server cannot be reached, or cut the answer short
+ * @error TENON_ERROR_TLS  the server's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the server went silent
  * @error TENON_ERROR_RATE_LIMITED  the server asks to wait
  * @error TENON_ERROR_UNAVAILABLE  the server cannot serve now
  * @error TENON_ERROR_PROTOCOL  the answer makes no sense
@@ -2338,8 +2343,11 @@ typedef struct tenon_complete_options {
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such job, or no such model
  * @error TENON_ERROR_UNAUTHORIZED  the key is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the key does not allow it
  * @error TENON_ERROR_BUSY  the job is not ready
  * @error TENON_ERROR_NETWORK  the server cannot be reached, or cut the answer short
+ * @error TENON_ERROR_TLS  the server's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the server went silent
  * @error TENON_ERROR_RATE_LIMITED  the server asks to wait
  * @error TENON_ERROR_UNAVAILABLE  the server cannot serve now
  * @error TENON_ERROR_PROTOCOL  the answer makes no sense
@@ -2384,8 +2392,13 @@ typedef struct tenon_model {
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  no such job
  * @error TENON_ERROR_UNAUTHORIZED  the key is not accepted
+ * @error TENON_ERROR_FORBIDDEN  the key does not allow it
  * @error TENON_ERROR_BUSY  the job is not ready
  * @error TENON_ERROR_NETWORK  the server cannot be reached
+ * @error TENON_ERROR_TLS  the server's certificate is not trusted
+ * @error TENON_ERROR_TIMEOUT  the server went silent
+ * @error TENON_ERROR_RATE_LIMITED  the server asks to wait
+ * @error TENON_ERROR_UNAVAILABLE  the server cannot serve now
  * @error TENON_ERROR_PROTOCOL  the answer makes no sense
  * @blocking
  * @thread{one}

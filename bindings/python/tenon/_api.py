@@ -938,6 +938,8 @@ class Inference:
             parameters: Optional[Document] = None, max_tokens: int = 0, context: Optional[Context] = None) -> Task[Piece, str]:
         """Ask a chat model; the answer streams.
 
+        A question that may have been heard is not asked again; one that was not, or that was refused for now, is repeated.
+
         Text: the answer so far, at the end the whole. Rows: one for each piece as it arrives; cancelling stops the server too.
         JSON: the last JSON of the server; for a whole answer the answer's own.
 
@@ -955,8 +957,11 @@ class Inference:
         ArgumentError: target, messages or parameters is not valid
         NotFoundError: no such job, or no such model
         UnauthorizedError: the key is not accepted
+        ForbiddenError: the key does not allow it
         BusyError: the job is not ready
         NetworkError: the server cannot be reached, or cut the answer short
+        TlsError: the server's certificate is not trusted
+        TimeoutError: the server went silent
         RateLimitedError: the server asks to wait
         UnavailableError: the server cannot serve now
         ProtocolError: the answer makes no sense
@@ -1000,8 +1005,11 @@ class Inference:
         ArgumentError: target or parameters is not valid, or prompt is missing
         NotFoundError: no such job, or no such model
         UnauthorizedError: the key is not accepted
+        ForbiddenError: the key does not allow it
         BusyError: the job is not ready
         NetworkError: the server cannot be reached, or cut the answer short
+        TlsError: the server's certificate is not trusted
+        TimeoutError: the server went silent
         RateLimitedError: the server asks to wait
         UnavailableError: the server cannot serve now
         ProtocolError: the answer makes no sense
@@ -1036,8 +1044,13 @@ class Inference:
         ArgumentError: target is neither a job's id nor an address
         NotFoundError: no such job
         UnauthorizedError: the key is not accepted
+        ForbiddenError: the key does not allow it
         BusyError: the job is not ready
         NetworkError: the server cannot be reached
+        TlsError: the server's certificate is not trusted
+        TimeoutError: the server went silent
+        RateLimitedError: the server asks to wait
+        UnavailableError: the server cannot serve now
         ProtocolError: the answer makes no sense
         """
         return finish(Inference.start_models(target, key, context=context))
