@@ -45,12 +45,27 @@ static void clear_parts(struct fetch *fetch)
     fetch->part_count = 0;
 }
 
+/* What came before it failed, or was given up, stays for the next try, unless it is not what it should be. */
+static void keep_what_came(struct fetch *fetch)
+{
+    struct failure ignored;
+
+    tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
+    if (fetch->failure.status == TENON_ERROR_INTEGRITY)
+        tn_partial_discard(&fetch->partial);
+    else if (fetch->partial.data >= 0 && fetch->rounds > 0)
+        tn_partial_note(&fetch->partial, &fetch->written, &ignored);
+    tn_failure_clear(&ignored);
+}
+
 void tn_fetch_clear(struct fetch *fetch)
 {
     if (fetch->hub == NULL)
         return;
     tn_co_stop(&fetch->co);
     clear_parts(fetch);
+    if (fetch->source == NULL && !tn_forked(fetch->co.context))
+        keep_what_came(fetch);
     tn_timer_stop(fetch->co.context, &fetch->timer);
     tn_partial_release(&fetch->partial);
     tn_lock_release(&fetch->lock);
@@ -862,19 +877,6 @@ static tenon_status make_durable(struct fetch *fetch)
     else if (!fetch->in_memory)
         status = tn_partial_note(&fetch->partial, &fetch->written, &fetch->failure);
     return status;
-}
-
-/* What came before it failed stays for the next try, unless it is not what it should be. */
-static void keep_what_came(struct fetch *fetch)
-{
-    struct failure ignored;
-
-    tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
-    if (fetch->failure.status == TENON_ERROR_INTEGRITY)
-        tn_partial_discard(&fetch->partial);
-    else if (fetch->partial.data >= 0 && fetch->rounds > 0)
-        tn_partial_note(&fetch->partial, &fetch->written, &ignored);
-    tn_failure_clear(&ignored);
 }
 
 /* ---- the coroutine ---- */

@@ -1311,6 +1311,8 @@ class Processes(Case):
                 outcome = self.run_driver("download", "acme/large", "model.bin", "--cancel-at", at, settings=PARTS, build=hubtest.CHECKED)
                 self.assertEqual(outcome.status, "CANCELLED")
                 self.nothing_is_there(leftovers=2)
+                # What had come is kept.
+                self.assertGreaterEqual(hubtest.durable_bytes(self.cache), at)
                 self.fetch_large()
                 outcome = self.good("download", "acme/large", "model.bin", "--cancel-at", at, "--again", "--force", settings=PARTS, build=hubtest.CHECKED)
                 self.assertEqual([end["status"] for end in outcome.ends], ["TENON_ERROR_CANCELLED", "TENON_OK"])
