@@ -1003,9 +1003,11 @@ class Serving(JobTest):
         self.assert_failed(job.end(), "user code", "cannot load")
 
     def test_never_ready(self):
-        with self.open_context("job.ready_ms=300") as context:
+        # Long enough for Python to start on a busy machine, so that it gets to say something.
+        with self.open_context("job.ready_ms=6000") as context:
             job = self.serve(context=context, environment=["UNWELL=100000"])
             self.assert_failed(job.end(), "health", "not ready in time", "HTTP 503")
+        with self.open_context("job.ready_ms=300") as context:
             job = self.serve(context=context, environment=["LEAVE=never"])
             self.assert_failed(job.end(), "health", "not ready in time")
 
