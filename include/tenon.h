@@ -1247,11 +1247,13 @@ typedef struct tenon_publish_options {
  * @nullable task
  * @transfer{full} task
  * @text the commit; that of the branch when nothing changed
- * @error TENON_ERROR_ARGUMENT  a name is not valid, or no folder is given
+ * @error TENON_ERROR_ARGUMENT  a name is not valid, also that of a file; no folder is given; a file would become a folder
  * @error TENON_ERROR_MEMORY  out of memory
  * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
  * @error TENON_ERROR_NOT_FOUND  the folder does not exist
  * @error TENON_ERROR_CONFLICT  the branch no longer stands at parent
+ * @error TENON_ERROR_BUSY  another process has been publishing to it for longer than the setting hub.lock_ms
+ * @error TENON_ERROR_PROTOCOL  what the repository's history says makes no sense
  * @error TENON_ERROR_DISK_FULL  no room; the repository is unchanged
  * @error TENON_ERROR_IO  a file cannot be read, or the hub's folder cannot be written
  * @error TENON_ERROR_UNSUPPORTED  the hub is not a file: hub

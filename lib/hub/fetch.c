@@ -698,6 +698,18 @@ static tenon_status verify(struct fetch *fetch)
 
 /* ---- from a folder ---- */
 
+/* When the source was changed last; 0 where that cannot be told. */
+static int64_t changed_at(struct fetch *fetch)
+{
+    struct file_facts facts = { 0 };
+    struct failure ignored;
+
+    tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
+    tn_file_look(fetch->source, &facts, &ignored);
+    tn_failure_clear(&ignored);
+    return facts.modified_ns;
+}
+
 /* A slice of the source: TENON_AGAIN while there is more. */
 static tenon_status copy_slice(struct fetch *fetch)
 {
@@ -716,7 +728,7 @@ static tenon_status copy_slice(struct fetch *fetch)
         show(fetch, (int64_t)got, false);
         status = got == SLICE ? TENON_AGAIN : TENON_OK;
     }
-    if (status == TENON_OK && fetch->hashed != fetch->bytes)
+    if (status == TENON_OK && (fetch->hashed != fetch->bytes || changed_at(fetch) != fetch->input_ns))
         status = tn_fail(&fetch->failure, TENON_ERROR_INTEGRITY, "%s changed while it was read", fetch->source);
     tn_release(&fetch->co.context->memory, slice);
     return status;
@@ -730,6 +742,7 @@ static tenon_status start_copy(struct fetch *fetch)
     if (status == TENON_OK)
         status = check_room(fetch, fetch->bytes);
     fetch->input = status == TENON_OK ? tn_file_open(fetch->source, FILE_READ, &fetch->failure) : -1;
+    fetch->input_ns = changed_at(fetch);
     if (status == TENON_OK)
         status = fetch->input >= 0 ? start_hash(fetch) : fetch->failure.status;
     return status;

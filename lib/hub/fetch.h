@@ -79,6 +79,7 @@ struct fetch {
     int32_t rounds;                       /* how often it was begun */
     int32_t lies;                         /* how often something was other than promised */
     int input;                            /* of a copy */
+    int64_t input_ns;                     /* when the source was changed last, before it was read */
 };
 
 void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task);

@@ -424,9 +424,11 @@ class Hub(Handle):
         ignore: Patterns of files to leave out. None: none. Names that begin with .git or .cache/huggingface never go
         parent: Refuse unless the branch still stands at this commit. None: no condition
 
-        ArgumentError: a name is not valid, or no folder is given
+        ArgumentError: a name is not valid, also that of a file; no folder is given; a file would become a folder
         NotFoundError: the folder does not exist
         ConflictError: the branch no longer stands at parent
+        BusyError: another process has been publishing to it for longer than the setting hub.lock_ms
+        ProtocolError: what the repository's history says makes no sense
         DiskFullError: no room; the repository is unchanged
         IoError: a file cannot be read, or the hub's folder cannot be written
         UnsupportedError: the hub is not a file: hub
