@@ -265,7 +265,7 @@ class Outside(Case):
     def test_what_is_installed(self):
         prefix = os.path.join(installed.folder, "usr", "local")
         found = [os.path.relpath(os.path.join(place, name), prefix) for place, _, names in os.walk(prefix) for name in names]
-        names = sorted(re.sub("^lib/[^/]*-linux-gnu/", "lib/", path) for path in found)
+        names = sorted(re.sub("^lib(64|/[^/]*-linux-gnu)?/", "lib/", path) for path in found)
         version = DESCRIPTION["version"]
         self.assertEqual(names, ["bin/tenon", "include/tenon.h", "lib/libtenon.a", "lib/libtenon.so", "lib/libtenon.so.0",
                                  f"lib/libtenon.so.{version}", "lib/pkgconfig/tenon.pc", "libexec/tenon/tenon-supervisor"])
