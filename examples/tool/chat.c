@@ -180,11 +180,13 @@ static int converse(struct chat *chat)
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
+    int interrupts;
 
     remark(chat->tool, "Ctrl-D ends the conversation, Ctrl-C an answer");
     for (;;) {
+        interrupts = interrupts_seen();
         fprintf(err->file, "%s> %s", style(err, STYLE_BOLD), style(err, STYLE_PLAIN));
-        length = getline(&line, &room, stdin);
+        length = input_waits(interrupts) ? getline(&line, &room, stdin) : -1;
         if (length <= 0)
             break;
         line[strcspn(line, "\n")] = '\0';

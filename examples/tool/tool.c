@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
+#include <unistd.h>
 
 #include "json.h"
 
@@ -152,6 +154,24 @@ void interrupts_count(void)
 int interrupts_seen(void)
 {
     return interrupts;
+}
+
+bool input_waits(int since)
+{
+    sigset_t interrupt, before;
+    fd_set input;
+    int ready = -1;
+
+    /* Held back until we sleep: one that came a moment earlier would be counted, and then slept through. */
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
+    FD_ZERO(&input);
+    FD_SET(STDIN_FILENO, &input);
+    if (interrupts == since)
+        ready = pselect(STDIN_FILENO + 1, &input, NULL, NULL, NULL, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return ready > 0;
 }
 
 static double share_done(const tenon_progress *progress)

@@ -51,6 +51,8 @@ void remark(struct tool *tool, const char *format, ...);
 /* From here on Ctrl-C is counted instead of ending the program. */
 void interrupts_count(void);
 int interrupts_seen(void);
+/* Waits for a line on standard input; false when an interrupt came first, counted from `since` on. */
+bool input_waits(int since);
 
 /* How a task is shown while it runs. */
 struct progress {

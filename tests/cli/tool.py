@@ -94,11 +94,14 @@ class Terminal:
         self.screen.write(text)
         return text != ""
 
+    def _wait(self):
+        ready, _, _ = select.select([self._descriptor], [], [], PATIENCE)
+        return bool(ready)
+
     def wait_for(self, pattern):
         """Read until the screen shows it."""
         while not re.search(pattern, self.screen.text()):
-            ready, _, _ = select.select([self._descriptor], [], [], PATIENCE)
-            if not ready or not self._read():
+            if not self._wait() or not self._read():
                 raise AssertionError(f"{pattern!r} never came up; the screen shows\n{self.screen.text()}")
 
     def type(self, text):
@@ -109,7 +112,7 @@ class Terminal:
 
     def end(self):
         """Read to the end; (exit status, what was piped)."""
-        while self._read():
+        while self._wait() and self._read():
             pass
         piped = self._process.stdout.read().decode() if self._process.stdout else ""
         return self._process.wait(PATIENCE), piped
