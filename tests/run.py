@@ -5,6 +5,7 @@ import concurrent.futures
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PLAIN = os.path.join(ROOT, "build", "plain")
 CHECKED = os.path.join(ROOT, "build", "checked")
 PYTHON = sys.executable
+PATIENCE = 1500  # seconds for one suite; only one that hangs ever takes so long
 
 # Every suite that is promised, with what it is about. A suite that is missing here, or a name here without a file, is a failure.
 SUITES = {
@@ -92,27 +94,39 @@ def environment(scratch):
     return values
 
 
+def run_program(command, variables, errors=subprocess.STDOUT):
+    """(its output, its errors where they are apart, its status); one that hangs is ended with all that it has started."""
+    with subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
+                          errors="replace", cwd=ROOT, start_new_session=True) as process:
+        try:
+            output, told = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, told = process.communicate()
+            output += f"\n(it was ended after {PATIENCE} s)\n"
+        return output, told or "", process.returncode
+
+
 def run_unit(outcome, variables):
     """Every cmocka program of the checked build, by its TAP lines."""
     programs = sorted(path for path in glob.glob(os.path.join(CHECKED, "tests", "unit", "test_*"))
                       if os.path.isfile(path) and os.access(path, os.X_OK))
     output = []
     for program in programs:
-        done = subprocess.run([program, ROOT], env=dict(variables, CMOCKA_MESSAGE_OUTPUT="TAP"), capture_output=True, text=True,
-                              errors="replace", check=False, cwd=ROOT)
-        lines = done.stdout.splitlines()
+        text, errors, status = run_program([program, ROOT], dict(variables, CMOCKA_MESSAGE_OUTPUT="TAP"), subprocess.PIPE)
+        lines = text.splitlines()
         skips = [line for line in lines if re.match(r"ok \d+.*# SKIP", line)]
         passed = len([line for line in lines if re.match(r"ok \d+", line)]) - len(skips)
         failed = len([line for line in lines if re.match(r"not ok \d+", line)])
         planned = next((int(line[3:]) for line in lines if re.match(r"1\.\.\d+", line)), 0)
-        if planned != passed + failed + len(skips) or (done.returncode != 0 and failed == 0) or planned == 0:
+        if planned != passed + failed + len(skips) or (status != 0 and failed == 0) or planned == 0:
             failed += 1
         outcome.passed += passed
         outcome.failed += failed
         outcome.skipped += len(skips)
         outcome.reasons += [f"{os.path.basename(program)}: {line}" for line in skips]
         if failed:
-            output.append(f"--- {os.path.basename(program)}: status {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+            output.append(f"--- {os.path.basename(program)}: status {status}\n{text[-6000:]}\n{errors[-6000:]}")
     outcome.output = "\n".join(output)
     if not programs:
         outcome.failed += 1
@@ -127,9 +141,8 @@ def run_suite(name, scratch):
     if name == "unit":
         run_unit(outcome, variables)
     else:
-        done = subprocess.run([PYTHON, os.path.join(ROOT, "tests", name)], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors="replace", check=False, cwd=ROOT)
-        outcome.read(done.stdout, done.returncode)
+        output, _, status = run_program([PYTHON, os.path.join(ROOT, "tests", name)], variables)
+        outcome.read(output, status)
     outcome.seconds = time.monotonic() - started
     return outcome
 
