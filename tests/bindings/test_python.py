@@ -297,6 +297,7 @@ class Errors(Case):
             _values.choice(tenon.CachePolicy, "never")
         self.assertIn("pinned", str(caught.exception))
         self.assertIs(tenon.JobState(12345), tenon.JobState.UNKNOWN)
+        self.assertEqual((str(tenon.JobState.RUNNING), f"{tenon.JobState.RUNNING}"), ("running", "running"))
         with self.assertRaises(ValueError):
             tenon.JobState("running")
 

@@ -18,6 +18,12 @@ class Numbered(enum.IntEnum):
     def _missing_(cls: Type[N], value: object) -> Optional[N]:
         return cls(0) if isinstance(value, int) and 0 in cls._value2member_map_ else None
 
+    def __str__(self) -> str:
+        """Its name as arguments take it, such as "running"."""
+        return self.name.lower()
+
+    __format__ = enum.Enum.__format__  # f"{state}" reads as str(state) does
+
 
 # ---- values of a row; None stands for a field that the loaded library does not fill ----
 
