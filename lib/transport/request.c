@@ -6,12 +6,12 @@
 #include <strings.h>
 
 #include "json.h"
+#include "queue.h"
 #include "url.h"
 
 enum {
     MOST_HOPS = 10,
     ERROR_BODY = 64 * 1024,
-    URL_LIMIT = 16 * 1024,
     HEADERS_LIMIT = 64 * 1024,
     BACKOFF_DOUBLINGS = 4,
     ABSENT_RETRIES = 2,
@@ -50,8 +50,6 @@ static void stop_exchange(struct request *request)
         engine->cancel(engine, &request->exchange);
 }
 
-static void give_slot(struct request *request);
-
 void tn_request_clear(struct request *request)
 {
     if (request->context == NULL)
@@ -60,7 +58,7 @@ void tn_request_clear(struct request *request)
     stop_exchange(request);
     tn_timer_stop(request->context, &request->timer);
     tn_timer_stop(request->context, &request->pause);
-    give_slot(request);
+    tn_queue_leave(request);
     tn_failure_clear(&request->failure);
     tn_text_clear(&request->url);
     tn_text_clear(&request->headers);
@@ -113,280 +111,7 @@ void tn_request_range(struct request *request, int64_t first, int64_t last)
         tn_text_format(&request->headers, "Range: bytes=%" PRId64 "-%" PRId64 "\n", first, last);
 }
 
-/* ---- reading the answer ---- */
-
-/* The value of the next header of that name at or after *at in the lines; NULL when there is none. */
-static const char *next_header(const struct text *lines, const char *name, const char **at, size_t *length)
-{
-    size_t name_length = strlen(name);
-    const char *line = *at != NULL ? *at : tn_text(lines);
-    const char *value = NULL;
-
-    while (*line != '\0' && value == NULL) {
-        size_t line_length = strcspn(line, "\n");
-
-        if (line_length > name_length && line[name_length] == ':' && strncasecmp(line, name, name_length) == 0) {
-            size_t start = name_length + 1 + strspn(line + name_length + 1, " \t");
-
-            value = line + start;
-            *length = line_length > start ? line_length - start : 0;
-        }
-        line += line_length;
-        line += *line == '\n';
-    }
-    *at = line;
-    return value;
-}
-
-const char *tn_response_header(const struct request *request, const char *name, struct text *out)
-{
-    const char *at = NULL;
-    size_t length = 0;
-    const char *value = next_header(&request->exchange.answer, name, &at, &length);
-
-    tn_text_reset(out);
-    if (value == NULL)
-        return NULL;
-    tn_text_add_n(out, value, length);
-    return out->failed ? NULL : tn_text(out);
-}
-
-int64_t tn_response_integer(const struct request *request, const char *name, int64_t other)
-{
-    char digits[24];
-    const char *at = NULL;
-    size_t length = 0;
-    const char *value = next_header(&request->exchange.answer, name, &at, &length);
-    int64_t number = other;
-
-    if (value != NULL && length < sizeof digits) {
-        memcpy(digits, value, length);
-        digits[length] = '\0';
-        if (!tn_parse_integer(digits, &number))
-            number = other;
-    }
-    return number;
-}
-
-/* The parameters of one link, as in >; title="x"; rel="next last": is the relation among those of rel? */
-static bool link_has_relation(const char *parameters, size_t length, const char *relation)
-{
-    size_t size = strlen(relation);
-    bool quoted = false, rel = false, found = false;
-
-    for (size_t i = 0; i < length && !found; i++) {
-        const char *at = parameters + i;
-        bool begins = i > 0 && strchr(" \t;\"=", at[-1]) != NULL;
-
-        if (*at == '"')
-            quoted = !quoted;
-        else if (*at == ';' && !quoted)
-            rel = false;
-        else if (!quoted && begins && length - i > 4 && strncasecmp(at, "rel=", 4) == 0)
-            rel = true;
-        else if (rel && begins && length - i >= size && strncasecmp(at, relation, size) == 0)
-            found = length - i == size || strchr(" \t;,\"", at[size]) != NULL;
-    }
-    return found;
-}
-
-bool tn_response_link(const struct request *request, const char *relation, struct text *out)
-{
-    const char *at = NULL, *value;
-    size_t length = 0;
-    bool found = false;
-
-    while (!found && (value = next_header(&request->exchange.answer, "link", &at, &length)) != NULL)
-        while (length > 0 && !found) {
-            const char *open = memchr(value, '<', length);
-            const char *close = open != NULL ? memchr(open, '>', length - (size_t)(open - value)) : NULL;
-            const char *next = close != NULL ? memchr(close, '<', length - (size_t)(close - value)) : NULL;
-            size_t rest = close == NULL ? 0 : next != NULL ? (size_t)(next - close) : length - (size_t)(close - value);
-
-            found = close != NULL && link_has_relation(close, rest, relation);
-            if (found) {
-                tn_text_reset(out);
-                tn_text_add_n(out, open + 1, (size_t)(close - open - 1));
-            }
-            length = next != NULL ? length - (size_t)(next - value) : 0;
-            value = next;
-        }
-    return found && !out->failed;
-}
-
-static bool take_number(const char **text, char end, int64_t *number)
-{
-    char digits[24];
-    size_t length = strspn(*text, "0123456789");
-    bool good = length > 0 && length < sizeof digits && (*text)[length] == end;
-
-    if (good) {
-        memcpy(digits, *text, length);
-        digits[length] = '\0';
-        good = tn_parse_integer(digits, number);
-        *text += length + (end != '\0');
-    }
-    return good;
-}
-
-bool tn_response_range(const struct request *request, int64_t *first, int64_t *last, int64_t *total)
-{
-    struct text value;
-    const char *text;
-    bool good = false;
-
-    tn_text_init(&value, &request->context->memory, 256);
-    text = tn_response_header(request, "content-range", &value);
-    if (text != NULL && strncasecmp(text, "bytes ", 6) == 0) {
-        text += 6 + strspn(text + 6, " ");
-        good = take_number(&text, '-', first) && take_number(&text, '/', last);
-        if (good && strcmp(text, "*") == 0)
-            *total = -1;
-        else
-            good = good && take_number(&text, '\0', total);
-        good = good && *first <= *last && (*total < 0 || *last < *total);
-    }
-    tn_text_clear(&value);
-    return good;
-}
-
-tenon_status tn_response_json(struct request *request, json_t **json)
-{
-    tenon_status status = tn_json_read(tn_text(&request->answer), request->answer.length, request->what, json, &request->failure);
-
-    if (status == TENON_ERROR_PROTOCOL)
-        tn_hint(&request->failure, "Something else than the service may answer at %s: check the address, and a proxy or sign-in page on the way.",
-                tn_text(&request->url));
-    return status;
-}
-
-/* ---- connections to one origin: a bounded number, the others wait their turn ---- */
-
-/* Those of one origin. It is there as long as somebody waits or runs. Those that wait are woken in order. */
-struct slots {
-    struct link link;
-    struct tenon_context *context;
-    struct link waiting;
-    int64_t taken;
-    char origin[];
-};
-
-/* The list of all of them. */
-struct origins {
-    struct tenon_context *context;
-    struct link slots;
-};
-
-static void origins_free(void *object)
-{
-    struct origins *origins = object;
-
-    tn_release(&origins->context->memory, origins);
-}
-
-static struct origins *origins_of(struct tenon_context *context)
-{
-    struct attachment *attachment = &context->attachments[ATTACH_SLOTS_OF_TRANSPORT];
-    struct origins *origins = attachment->object;
-
-    if (origins == NULL) {
-        origins = tn_alloc(&context->memory, sizeof *origins);
-        if (origins == NULL)
-            return NULL;
-        origins->context = context;
-        tn_list_init(&origins->slots);
-        attachment->object = origins;
-        attachment->destroy = origins_free;
-    }
-    return origins;
-}
-
-static struct slots *find_slots(const struct origins *origins, const char *origin)
-{
-    for (struct link *link = origins->slots.next; link != &origins->slots; link = link->next) {
-        struct slots *slots = TN_CONTAINER(link, struct slots, link);
-
-        if (strcmp(slots->origin, origin) == 0)
-            return slots;
-    }
-    return NULL;
-}
-
-/* The slots of the address that is asked next; NULL without memory. What is no address stands in line under "". */
-static struct slots *slots_of(struct request *request)
-{
-    struct origins *origins = origins_of(request->context);
-    const struct memory *memory = &request->context->memory;
-    struct slots *slots = NULL;
-    struct text origin;
-
-    tn_text_init(&origin, memory, URL_LIMIT);
-    if (!tn_url_origin(tn_text(&request->final_url), &origin))
-        tn_text_reset(&origin);
-    if (origins != NULL)
-        slots = find_slots(origins, tn_text(&origin));
-    if (origins != NULL && slots == NULL) {
-        slots = tn_alloc(memory, sizeof *slots + origin.length + 1);
-        if (slots != NULL) {
-            slots->context = request->context;
-            memcpy(slots->origin, tn_text(&origin), origin.length + 1);
-            tn_list_init(&slots->waiting);
-            tn_list_add(&origins->slots, &slots->link);
-        }
-    }
-    tn_text_clear(&origin);
-    return slots;
-}
-
-static bool has_slot(const struct slots *slots)
-{
-    return slots->taken < tn_setting_integer(&slots->context->settings, SETTING_TRANSPORT_CONNECTIONS);
-}
-
-static void wake_next(const struct slots *slots)
-{
-    if (!tn_list_empty(&slots->waiting) && has_slot(slots))
-        tn_co_wake(&TN_CONTAINER(slots->waiting.next, struct request, waiting)->co);
-}
-
-/* Takes a place among those that may run, or stands in line. Without memory nobody is counted, and all may run. */
-static bool take_slot(struct request *request)
-{
-    if (request->slots == NULL)
-        request->slots = slots_of(request);
-    if (request->slots != NULL && !request->holds_slot && has_slot(request->slots)) {
-        tn_unlink(&request->waiting);
-        request->slots->taken++;
-        request->holds_slot = true;
-        wake_next(request->slots);
-    } else if (request->slots != NULL && !request->holds_slot && !tn_linked(&request->waiting))
-        tn_list_add(&request->slots->waiting, &request->waiting);
-    return request->slots == NULL || request->holds_slot;
-}
-
-static void give_slot(struct request *request)
-{
-    struct slots *slots = request->slots;
-
-    if (slots == NULL)
-        return;
-    request->slots = NULL;
-    tn_unlink(&request->waiting);
-    slots->taken -= request->holds_slot;
-    request->holds_slot = false;
-    wake_next(slots);
-    if (slots->taken == 0 && tn_list_empty(&slots->waiting)) {
-        tn_unlink(&slots->link);
-        tn_release(&slots->context->memory, slots);
-    }
-}
-
 /* ---- hooks of the exchange ---- */
-
-static bool is_good(int32_t status)
-{
-    return status >= 200 && status < 300;
-}
 
 static enum exchange_take answer_started(struct exchange *exchange)
 {
@@ -394,7 +119,7 @@ static enum exchange_take answer_started(struct exchange *exchange)
     tenon_status status = TENON_OK;
 
     request->status = exchange->status;
-    if (is_good(exchange->status) && request->begun != NULL)
+    if (tn_response_is_good(request) && request->begun != NULL)
         status = request->begun(request);
     request->hook_status = status;
     return status == TENON_OK ? EXCHANGE_TAKEN : EXCHANGE_ABORT;
@@ -403,7 +128,7 @@ static enum exchange_take answer_started(struct exchange *exchange)
 /* Keeps bytes in memory, up to the limit; what an error page has beyond it is of no use. */
 static tenon_status keep_bytes(struct request *request, const char *bytes, size_t size)
 {
-    bool good = is_good(request->status);
+    bool good = tn_response_is_good(request);
     size_t limit = good ? request->body_limit : ERROR_BODY;
     size_t room = limit - (request->answer.length < limit ? request->answer.length : limit);
     tenon_status status = TENON_OK;
@@ -421,7 +146,7 @@ static tenon_status keep_bytes(struct request *request, const char *bytes, size_
 static enum exchange_take answer_data(struct exchange *exchange, const char *bytes, size_t size)
 {
     struct request *request = exchange->owner;
-    bool hooked = is_good(request->status) && request->data != NULL;
+    bool hooked = tn_response_is_good(request) && request->data != NULL;
     tenon_status status = hooked ? request->data(request, bytes, size) : keep_bytes(request, bytes, size);
     enum exchange_take take = EXCHANGE_TAKEN;
 
@@ -487,7 +212,7 @@ static void make_headers(struct request *request)
     if (!request->decode)
         tn_text_add(lines, "Accept-Encoding: identity\n");
     /* Without a type of its own a body is no form, as libcurl would have it. */
-    if (request->body != NULL && next_header(&request->headers, "content-type", &at, &length) == NULL)
+    if (request->body != NULL && tn_header_next(&request->headers, "content-type", &at, &length) == NULL)
         tn_text_add(lines, "Content-Type:\n");
 }
 
@@ -1092,7 +817,7 @@ static tenon_status conclude(struct request *request)
 
     if (!answer)
         status = fail_exchange(request);
-    else if (!is_good(request->status) && !kept && !request->any_status)
+    else if (!tn_response_is_good(request) && !kept && !request->any_status)
         status = fail_http(request);
     return status;
 }
@@ -1111,12 +836,12 @@ static tenon_status request_step(struct co *co)
     if (status == TENON_OK)
         status = keep_secrets(request);
     while (status == TENON_OK) {
-        AWAIT(co, take_slot(request));
+        AWAIT(co, tn_queue_enter(request));
         status = start_exchange(request);
         if (status == TENON_OK)
             AWAIT(co, exchange_over(request));
         tn_timer_stop(co->context, &request->timer);
-        give_slot(request);
+        tn_queue_leave(request);
         if (request->failure.status == TENON_ERROR_MEMORY)
             status = TENON_ERROR_MEMORY;
         if (status != TENON_OK)

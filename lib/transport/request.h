@@ -21,11 +21,10 @@
 #ifndef TN_REQUEST_H
 #define TN_REQUEST_H
 
-#include <jansson.h>
-
 #include "co.h"
 #include "exchange.h"
 #include "failure.h"
+#include "response.h"
 
 enum redirects {
     REDIRECT_FOLLOW,      /* anywhere, at most 10 times */
@@ -106,16 +105,5 @@ void tn_request_range(struct request *request, int64_t first, int64_t last);
 void tn_request_start(struct request *request, struct co *waiter);
 /* After a data hook gave TENON_AGAIN, or the upload hook -1. */
 void tn_request_resume(struct request *request);
-
-/* A header of the answer; NULL when it is absent. The value lives in out. */
-const char *tn_response_header(const struct request *request, const char *name, struct text *out);
-/* A header that is a whole number; other when it is absent or none. */
-int64_t tn_response_integer(const struct request *request, const char *name, int64_t other);
-/* The address with that relation in the Link headers; false when there is none. */
-bool tn_response_link(const struct request *request, const char *relation, struct text *out);
-/* "bytes first-last/total"; total -1 for *. False when absent or malformed. */
-bool tn_response_range(const struct request *request, int64_t *first, int64_t *last, int64_t *total);
-/* The answer as JSON. */
-tenon_status tn_response_json(struct request *request, json_t **json);
 
 #endif

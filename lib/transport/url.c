@@ -5,8 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-enum { URL_LIMIT = 16 * 1024 };
-
 static CURLU *parse(const char *url)
 {
     CURLU *parser = NULL;

@@ -4,6 +4,8 @@
 
 #include "text.h"
 
+enum { URL_LIMIT = 16 * 1024 }; /* no longer address is asked */
+
 /* Adds "scheme://host:port" in lower case, the port always written; false for what is no http or https address. */
 bool tn_url_origin(const char *url, struct text *origin);
 bool tn_url_is_tls(const char *url);
