@@ -13,10 +13,7 @@ bool tn_url_is_tls(const char *url);
 bool tn_url_same_origin(const char *a, const char *b);
 /* True when the second is the same host's https where the first is its http, both on their usual ports. */
 bool tn_url_is_upgrade(const char *from, const char *to);
-/*
- * True when the address's host is in a list as NO_PROXY is one, separated by commas or blanks: a name with all names below
- * it, an address, a network as 10.0.0.0/8, or * for every host.
- */
+/* True when the address's host is in a list as NO_PROXY is one; hosts.h tells what stands there. */
 bool tn_url_is_listed(const char *url, const char *list);
 /* Adds what reference means as seen from base; false when that is no http or https address. */
 bool tn_url_resolve(const char *base, const char *reference, struct text *out);
