@@ -1,6 +1,6 @@
 /* The parsers of model headers: config.json, safetensors, its index, GGUF. */
 #define _GNU_SOURCE
-#include "support.h"
+#include "with_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,24 +9,6 @@
 #include "facts.h"
 #include "number.h"
 #include "scan.h"
-
-static struct memory memory;
-static struct failure failure;
-
-static int set_up(void **state)
-{
-    (void)state;
-    memory = tn_memory(NULL);
-    tn_failure_init(&failure, &memory, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tn_failure_clear(&failure);
-    return 0;
-}
 
 /* ---- config.json ---- */
 
@@ -755,22 +737,22 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_published, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_windows, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_other_spellings, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_hostile_config, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_safetensors, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_hostile_safetensors, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_hostile_length, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_index, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_hostile_index, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_gguf, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_gguf_layers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_hostile_gguf, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_skipping, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_published, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_windows, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_other_spellings, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_hostile_config, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_safetensors, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_hostile_safetensors, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_hostile_length, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_index, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_hostile_index, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_gguf, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_gguf_layers, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_hostile_gguf, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_damaged, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_numbers, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_skipping, memory_set_up, memory_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_memory, memory_set_up, memory_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

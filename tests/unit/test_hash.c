@@ -1,26 +1,8 @@
-#include "support.h"
+#include "with_memory.h"
 
 #include <string.h>
 
 #include "hash.h"
-
-static struct memory memory;
-static struct failure failure;
-
-static int set_up(void **state)
-{
-    (void)state;
-    memory = tn_memory(NULL);
-    tn_failure_init(&failure, &memory, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tn_failure_clear(&failure);
-    return 0;
-}
 
 /* From FIPS 180-4's examples, and `git hash-object --stdin`. */
 static void known_values(void **state)
@@ -103,5 +85,5 @@ int main(void)
         cmocka_unit_test(the_kind_behind_an_etag),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, memory_set_up, memory_tear_down);
 }

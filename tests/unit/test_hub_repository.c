@@ -1,29 +1,11 @@
 /* How a repository is written: every spelling that is one, and those that are none. */
-#include "support.h"
+#include "with_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "repository.h"
-
-static struct memory memory;
-static struct failure failure;
-
-static int set_up(void **state)
-{
-    (void)state;
-    memory = tn_memory(NULL);
-    tn_failure_init(&failure, &memory, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tn_failure_clear(&failure);
-    return 0;
-}
 
 enum { MODEL = TENON_REPOSITORY_MODEL, DATASET = TENON_REPOSITORY_DATASET, SPACE = TENON_REPOSITORY_SPACE };
 
@@ -217,5 +199,5 @@ int main(void)
         cmocka_unit_test(folders_of_the_cache), cmocka_unit_test(commits),      cmocka_unit_test(without_memory),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, memory_set_up, memory_tear_down);
 }

@@ -1,27 +1,9 @@
-#include "support.h"
+#include "with_memory.h"
 
 #include <string.h>
 
 #include "json.h"
 #include "question.h"
-
-static struct memory memory;
-static struct failure failure;
-
-static int set_up(void **state)
-{
-    (void)state;
-    memory = tn_memory(NULL);
-    tn_failure_init(&failure, &memory, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tn_failure_clear(&failure);
-    return 0;
-}
 
 /* The text of the question, or where it is refused the message; give it back. */
 static char *ask(const tenon_chat_options *chat, const tenon_complete_options *complete)
@@ -190,5 +172,5 @@ int main(void)
         cmocka_unit_test(absurd_depth_is_refused), cmocka_unit_test(no_memory_leaves_the_status),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, memory_set_up, memory_tear_down);
 }

@@ -1,4 +1,4 @@
-#include "support.h"
+#include "with_memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,24 +6,6 @@
 
 #include "json.h"
 #include "text.h"
-
-static struct memory memory;
-static struct failure failure;
-
-static int set_up(void **state)
-{
-    (void)state;
-    memory = tn_memory(NULL);
-    tn_failure_init(&failure, &memory, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tn_failure_clear(&failure);
-    return 0;
-}
 
 static json_t *read_good(const char *text)
 {
@@ -188,5 +170,5 @@ int main(void)
         cmocka_unit_test(documents_are_written),         cmocka_unit_test(no_memory_for_the_text),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, memory_set_up, memory_tear_down);
 }

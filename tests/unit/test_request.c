@@ -1,36 +1,11 @@
 /* Requests against a server: what is sent, what is read, where redirects lead, and what an error means. */
-#include "support.h"
+#include "with_asking.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
-#include "web.h"
-
-static struct web *web;
-static struct asking *asking;
-
-static int set_up(void **state)
-{
-    web = *state;
-    web_clear(web);
-    asking = asking_new(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    asking_free(asking);
-    return 0;
-}
-
-static void good(tenon_status status)
-{
-    if (status != TENON_OK)
-        fail_msg("%s: %s", tenon_status_name(status), asking->request.failure.message);
-}
 
 /* What /echo says of a header of the request; NULL when it was not sent. */
 static const char *sent_header(const json_t *echo, const char *name)
@@ -769,7 +744,7 @@ static void the_environment_is_not_read_later(void **state)
     unsetenv("no_proxy");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, asking_set_up, asking_tear_down)
 
 int main(void)
 {

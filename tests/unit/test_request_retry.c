@@ -1,6 +1,6 @@
 /* Requests that are repeated, that run out of time, that stand in line, and that are cancelled at every moment. */
 #define _GNU_SOURCE
-#include "support.h"
+#include "with_asking.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -15,31 +15,6 @@
 
 #include "json.h"
 #include "loop.h"
-#include "web.h"
-
-static struct web *web;
-static struct asking *asking;
-
-static int set_up(void **state)
-{
-    web = *state;
-    web_clear(web);
-    asking = asking_new(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    asking_free(asking);
-    return 0;
-}
-
-static void good(tenon_status status)
-{
-    if (status != TENON_OK)
-        fail_msg("%s: %s", tenon_status_name(status), asking->request.failure.message);
-}
 
 static void set(const char *key, const char *value)
 {
@@ -365,20 +340,13 @@ static void errors_that_are_answers(void **state)
 
 /* ---- clocks ---- */
 
-/* Turns the loop as long as something happens; the clock stands still. */
-static void settle(void)
-{
-    while (tn_loop_step(asking->context, 0) == TENON_OK)
-        ;
-}
-
 /* Starts the request under a clock that stands still until the test moves it. */
 static void start_without_time(void)
 {
     asking->clock.runs = false;
     asking->request.retries = 0;
     tn_request_start(&asking->request, NULL);
-    settle();
+    asking_settle();
 }
 
 /* Brings the request to where the simulator is silent. */
@@ -397,10 +365,10 @@ static void expect_timeout(int64_t after_ms, const char *words)
     int64_t start = asking->clock.now_ms;
 
     asking->clock.now_ms = start + after_ms - 1;
-    settle();
+    asking_settle();
     assert_true(tn_co_running(&asking->request.co));
     asking->clock.now_ms = start + after_ms;
-    settle();
+    asking_settle();
     assert_int_equal(asking->request.co.status, TENON_ERROR_TIMEOUT);
     if (strstr(asking->request.failure.message, words) == NULL)
         fail_msg("%s", asking->request.failure.message);
@@ -476,7 +444,7 @@ static void time_outs_are_repeated(void **state)
     start_and_stall("/echo", "{\"path\":\"/echo\",\"times\":1,\"stall_headers\":true}");
     asking->request.retries = 1;
     asking->clock.now_ms += 30000;
-    settle();
+    asking_settle();
     assert_true(tn_timer_running(&asking->request.pause));
     asking->clock.now_ms += 500;
     asking->clock.runs = true;
@@ -544,7 +512,7 @@ static void cancel_and_go_on(void)
     tn_request_clear(&asking->request);
     tn_request_clear(&asking->request);
     asking->clock.runs = true;
-    settle();
+    asking_settle();
     tn_request_init(&asking->request, asking->context);
     asking_url(asking, web->url, "/bytes/10");
     good(ask(asking));
@@ -648,7 +616,7 @@ static void the_context_goes_with_requests_under_way(void **state)
     web_clear(web);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, asking_set_up, asking_tear_down)
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 /* Bodies that stream, both ways, with readers and writers that have no time; memory that runs out; forked children. */
 #define _GNU_SOURCE
-#include "support.h"
+#include "with_asking.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -12,39 +12,6 @@
 #include "hash.h"
 #include "json.h"
 #include "loop.h"
-#include "web.h"
-
-static struct web *web;
-static struct asking *asking;
-static struct memory memory;
-
-static int set_up(void **state)
-{
-    web = *state;
-    memory = tn_memory(NULL);
-    web_clear(web);
-    asking = asking_new(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    asking_free(asking);
-    return 0;
-}
-
-static void good(tenon_status status)
-{
-    if (status != TENON_OK)
-        fail_msg("%s: %s", tenon_status_name(status), asking->request.failure.message);
-}
-
-static void settle(void)
-{
-    while (tn_loop_step(asking->context, 0) == TENON_OK)
-        ;
-}
 
 static void finish(void)
 {
@@ -153,7 +120,7 @@ static void a_reader_without_time_stops_the_sender(void **state)
     for (int hour = 0; hour < 5; hour++) {
         asking->clock.now_ms += 3600 * 1000;
         tn_loop_step(asking->context, 20);
-        settle();
+        asking_settle();
     }
     sent = sent_by_simulator();
     assert_true(sent < size / 4);
@@ -206,17 +173,17 @@ static void the_clock_runs_again_after_a_pause(void **state)
     read_with(&reader, web->url, "/bytes/1000000");
     turn_until_paused();
     asking->clock.now_ms += 3600 * 1000;
-    settle();
+    asking_settle();
     asking->clock.now_ms += 3600 * 1000;
-    settle();
+    asking_settle();
     tn_request_resume(&asking->request);
-    settle();
+    asking_settle();
     assert_int_equal(reader.size, 1000);
     asking->clock.now_ms += 29999;
-    settle();
+    asking_settle();
     assert_true(tn_co_running(&asking->request.co));
     asking->clock.now_ms += 1;
-    settle();
+    asking_settle();
     assert_int_equal(asking->request.co.status, TENON_ERROR_TIMEOUT);
     tn_hash_stop(&reader.hash);
     web_clear(web);
@@ -305,7 +272,7 @@ static void events_stream(void **state)
     int count = 0;
 
     (void)state;
-    tn_events_init(&events, &memory, 10000);
+    tn_events_init(&events, &asking->context->memory, 10000);
     events.event = count_event;
     events.owner = &count;
     asking_url(asking, web->url, "/events");
@@ -415,7 +382,7 @@ static void a_writer_without_time(void **state)
     tn_request_start(&asking->request, NULL);
     turn_until_paused();
     asking->clock.now_ms += 3600 * 1000;
-    settle();
+    asking_settle();
     assert_true(tn_co_running(&asking->request.co));
     tn_request_resume(&asking->request);
     finish();
@@ -655,7 +622,7 @@ static void a_forked_child_leaves_the_parents_connections(void **state)
     json_decref(requests);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, asking_set_up, asking_tear_down)
 
 int main(void)
 {

@@ -1,48 +1,8 @@
-#include "support.h"
+#include "with_tellers.h"
 
 #include <string.h>
 
 #include "loop.h"
-#include "teller.h"
-
-enum { HOUR_MS = 3600 * 1000 };
-
-static struct test_clock now;
-static tenon_context *context;
-static atomic_int cleared;
-
-static int set_up(void **state)
-{
-    (void)state;
-    now = (struct test_clock){ .now_ms = 1000 };
-    context = test_open(&(struct test_hooks){ .clock = &now });
-    cleared = 0;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tenon_context_free(context);
-    return 0;
-}
-
-static tenon_task *start(struct telling telling)
-{
-    tenon_task *task = NULL;
-
-    telling.cleared = &cleared;
-    assert_int_equal(test_tell(context, &telling, &task), TENON_OK);
-    assert_non_null(task);
-    return task;
-}
-
-/* Turns the loop until nothing can go on. */
-static void settle(void)
-{
-    while (tenon_context_step(context, 0) == TENON_OK)
-        ;
-}
 
 static void expect_error(tenon_task *task, tenon_status status, const char *message)
 {
@@ -500,7 +460,7 @@ static void nothing_at_all(void **state)
     tenon_task_set_user(NULL, NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tellers_set_up, tellers_tear_down)
 
 int main(void)
 {
