@@ -67,6 +67,13 @@ static tenon_status make_offers(struct plan *plan, const struct machine *machine
     return TENON_OK;
 }
 
+/* Begins what both operations begin with; it wakes the task. */
+static void read_headers(struct plan *plan)
+{
+    tn_task_stage(&plan->task, "reading headers", plan->model);
+    tn_loading_start(&plan->loading, &plan->task.co);
+}
+
 /* ---- fit ---- */
 
 static tenon_status push_items(struct plan *plan)
@@ -89,8 +96,7 @@ static tenon_status fit_step(struct co *co)
     tenon_status status;
 
     CO_BEGIN(co);
-    tn_task_stage(&plan->task, "reading headers", plan->model);
-    tn_loading_start(&plan->loading, co);
+    read_headers(plan);
     AWAIT(co, !tn_co_running(&plan->loading.co));
     status = take_model(plan);
     if (status == TENON_OK)
@@ -132,8 +138,7 @@ static tenon_status plan_step(struct co *co)
     tenon_status status;
 
     CO_BEGIN(co);
-    tn_task_stage(&plan->task, "reading headers", plan->model);
-    tn_loading_start(&plan->loading, co);
+    read_headers(plan);
     AWAIT(co, !tn_co_running(&plan->loading.co));
     status = take_model(plan);
     if (status == TENON_OK)

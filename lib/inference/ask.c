@@ -202,14 +202,18 @@ static void ask_clear(struct tenon_task *task)
     ask->question = NULL;
 }
 
-static const struct operation chat = { .name = "asking a model", .size = sizeof(struct ask), .row = &tn_row_piece, .step = ask_step,
-                                       .clear = ask_clear, .drained = reader_made_room };
-static const struct operation complete = { .name = "completing a text", .size = sizeof(struct ask), .row = &tn_row_piece, .step = ask_step,
-                                           .clear = ask_clear, .drained = reader_made_room };
+static const struct operation chat = {
+    .name = "asking a model", .size = sizeof(struct ask), .row = &tn_row_piece, .step = ask_step, .clear = ask_clear,
+    .drained = reader_made_room,
+};
+static const struct operation complete = {
+    .name = "completing a text", .size = sizeof(struct ask), .row = &tn_row_piece, .step = ask_step, .clear = ask_clear,
+    .drained = reader_made_room,
+};
 
-/* question is taken over, also on failure. */
-static tenon_status ask_new(struct tenon_context *context, const struct operation *operation, const char *target, const char *key,
-                            const char *model, json_t *question, struct ask **out)
+/* Asks, by a task that is launched. question is taken over, also on failure. */
+static tenon_status ask_about(struct tenon_context *context, const struct operation *operation, const char *target,
+                              const char *key, const char *model, json_t *question, tenon_task **task)
 {
     struct ask *ask = NULL;
     tenon_status status = tn_task_new(context, operation, &ask);
@@ -227,7 +231,7 @@ static tenon_status ask_new(struct tenon_context *context, const struct operatio
     if (status == TENON_OK && model != NULL && !tn_json_set_text(question, "model", model))
         status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "the name of the model is not UTF-8");
     if (status == TENON_OK)
-        *out = ask;
+        status = tn_task_launch(&ask->task, task);
     else
         tn_task_drop(&ask->task);
     return status;
@@ -237,7 +241,6 @@ tenon_status tenon_inference_chat(tenon_context *context, const char *target, co
 {
     tenon_chat_options options;
     json_t *question = NULL;
-    struct ask *ask = NULL;
     tenon_status status = tn_enter(context);
 
     if (status != TENON_OK)
@@ -246,17 +249,15 @@ tenon_status tenon_inference_chat(tenon_context *context, const char *target, co
     if (status == TENON_OK)
         status = tn_question_chat(&options, &question, &context->failure);
     if (status == TENON_OK)
-        status = ask_new(context, &chat, target, options.key, options.model, question, &ask);
-    if (status == TENON_OK)
-        status = tn_task_launch(&ask->task, task);
+        status = ask_about(context, &chat, target, options.key, options.model, question, task);
     return tn_leave(context, status);
 }
 
-tenon_status tenon_inference_complete(tenon_context *context, const char *target, const tenon_complete_options *given, tenon_task **task)
+tenon_status tenon_inference_complete(tenon_context *context, const char *target, const tenon_complete_options *given,
+                                      tenon_task **task)
 {
     tenon_complete_options options;
     json_t *question = NULL;
-    struct ask *ask = NULL;
     tenon_status status = tn_enter(context);
 
     if (status != TENON_OK)
@@ -265,8 +266,6 @@ tenon_status tenon_inference_complete(tenon_context *context, const char *target
     if (status == TENON_OK)
         status = tn_question_complete(&options, &question, &context->failure);
     if (status == TENON_OK)
-        status = ask_new(context, &complete, target, options.key, options.model, question, &ask);
-    if (status == TENON_OK)
-        status = tn_task_launch(&ask->task, task);
+        status = ask_about(context, &complete, target, options.key, options.model, question, task);
     return tn_leave(context, status);
 }
