@@ -267,7 +267,8 @@ static tenon_status copy_hooks(struct tenon_context *context, const tenon_contex
     context->clock = system_clock;
     if (status == TENON_OK && options->clock != NULL)
         status = read_options(options->clock, &context->clock, sizeof context->clock);
-    if (status == TENON_OK && (context->clock.monotonic_ms == NULL || context->clock.wall_ms == NULL || context->clock.random == NULL))
+    if (status == TENON_OK &&
+        (context->clock.monotonic_ms == NULL || context->clock.wall_ms == NULL || context->clock.random == NULL))
         status = TENON_ERROR_ARGUMENT;
     return status;
 }

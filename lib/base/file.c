@@ -130,7 +130,8 @@ tenon_status tn_file_write_at(int fd, const void *data, size_t size, int64_t off
     return TENON_OK;
 }
 
-tenon_status tn_file_read_at(int fd, void *data, size_t size, int64_t offset, size_t *got, const char *path, struct failure *failure)
+tenon_status tn_file_read_at(int fd, void *data, size_t size, int64_t offset, size_t *got, const char *path,
+                             struct failure *failure)
 {
     char *bytes = data;
     size_t count = 0;
@@ -211,7 +212,8 @@ static bool temporary_name(const char *path, char *name, size_t size)
     int length;
 
     tn_system_random(bytes, sizeof bytes);
-    length = snprintf(name, size, "%s.%02x%02x%02x%02x%02x%02x.tmp", path, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
+    length = snprintf(name, size, "%s.%02x%02x%02x%02x%02x%02x.tmp", path, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
+                      bytes[5]);
     return length > 0 && (size_t)length < size;
 }
 
@@ -359,7 +361,8 @@ static bool make_folder(const char *path, unsigned mode, struct failure *failure
     int error = mkdir(path, mode) == 0 ? 0 : errno;
     bool made = error == 0 || tn_folder_exists(path);
 
-    if (!made && tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path) == TENON_ERROR_NOT_FOUND)
+    if (!made &&
+        tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path) == TENON_ERROR_NOT_FOUND)
         failure->status = TENON_ERROR_IO;
     return made;
 }

@@ -49,7 +49,8 @@ void tn_file_close(int *fd);
 tenon_status tn_file_write(int fd, const void *data, size_t size, const char *path, struct failure *failure);
 tenon_status tn_file_write_at(int fd, const void *data, size_t size, int64_t offset, const char *path, struct failure *failure);
 /* Up to size bytes; *got less than size only at the end of the file. */
-tenon_status tn_file_read_at(int fd, void *data, size_t size, int64_t offset, size_t *got, const char *path, struct failure *failure);
+tenon_status tn_file_read_at(int fd, void *data, size_t size, int64_t offset, size_t *got, const char *path,
+                             struct failure *failure);
 tenon_status tn_file_set_size(int fd, int64_t size, const char *path, struct failure *failure);
 /* Durable data and size. */
 tenon_status tn_file_sync(int fd, const char *path, struct failure *failure);

@@ -16,7 +16,8 @@ tenon_status tn_hash_start(struct hash *hash, enum hash_kind kind, int64_t size,
         return tn_fail_memory(failure);
     if (EVP_DigestInit_ex(hash->digest, algorithm, NULL) != 1) {
         tn_hash_stop(hash);
-        return tn_fail(failure, TENON_ERROR_UNSUPPORTED, "OpenSSL refuses to compute %s", kind == HASH_SHA256 ? "SHA-256" : "SHA-1");
+        return tn_fail(failure, TENON_ERROR_UNSUPPORTED, "OpenSSL refuses to compute %s",
+                       kind == HASH_SHA256 ? "SHA-256" : "SHA-1");
     }
     if (kind == HASH_GIT_BLOB) {
         char head[40];

@@ -499,7 +499,8 @@ static tenon_status give_child(tenon_task *task, uint32_t index, const struct ro
     if (task->taken == NULL || task->taken->kind != &tn_row_offer)
         return leave_task(task, TENON_ERROR_MISUSE);
     status = TENON_DONE;
-    for (struct link *link = task->taken->children.next; link != &task->taken->children && status == TENON_DONE; link = link->next) {
+    for (struct link *link = task->taken->children.next; link != &task->taken->children && status == TENON_DONE;
+         link = link->next) {
         struct row *child = TN_CONTAINER(link, struct row, link);
 
         if (child->kind == kind && index-- == 0)

@@ -16,7 +16,8 @@ static tenon_status push(struct answer *answer, tenon_piece *piece)
     struct tenon_task *task = answer->task;
 
     if (task->row_bytes > PIECES_LIMIT)
-        return tn_fail(&task->failure, TENON_ERROR_PROTOCOL, "one JSON of the answer makes more than %d bytes of pieces", (int)PIECES_LIMIT);
+        return tn_fail(&task->failure, TENON_ERROR_PROTOCOL, "one JSON of the answer makes more than %d bytes of pieces",
+                       (int)PIECES_LIMIT);
     answer->pieces++;
     piece->struct_size = sizeof *piece;
     piece->json = task->json;
@@ -104,7 +105,8 @@ static tenon_status take_unknown(struct answer *answer, json_t *delta, int32_t c
     bool found = false;
 
     json_object_foreach(delta, key, value)
-        found = found || (strcmp(key, "role") != 0 && (json_string_length(value) > 0 || json_array_size(value) > 0 || json_object_size(value) > 0));
+        found = found || (strcmp(key, "role") != 0 &&
+                          (json_string_length(value) > 0 || json_array_size(value) > 0 || json_object_size(value) > 0));
     return found ? push(answer, &piece) : TENON_OK;
 }
 

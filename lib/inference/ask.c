@@ -112,7 +112,8 @@ static tenon_status send_question(struct ask *ask)
     tn_request_reset(request);
     tn_request_url(request, "%s/%s", tn_text(&ask->target.address), ask->route);
     tn_request_header(request, "Content-Type", "application/json");
-    tn_request_header(request, "Accept", json_is_true(tn_json_member(ask->question, "stream")) ? "text/event-stream" : "application/json");
+    tn_request_header(request, "Accept",
+                      json_is_true(tn_json_member(ask->question, "stream")) ? "text/event-stream" : "application/json");
     request->method = "POST";
     request->body = ask->body;
     request->body_size = strlen(ask->body);

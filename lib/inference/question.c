@@ -28,7 +28,9 @@ static tenon_status add_message(json_t *messages, bool first, const char *role, 
     message = json_pack("{s:s, s:s}", "role", role, "content", content);
     if (message == NULL)
         return tn_fail(failure, TENON_ERROR_ARGUMENT, "the %s text is not UTF-8", role);
-    return (first ? json_array_insert_new(messages, 0, message) : json_array_append_new(messages, message)) == 0 ? TENON_OK : tn_fail_memory(failure);
+    if ((first ? json_array_insert_new(messages, 0, message) : json_array_append_new(messages, message)) != 0)
+        return tn_fail_memory(failure);
+    return TENON_OK;
 }
 
 static tenon_status make_messages(const tenon_chat_options *options, json_t **messages, struct failure *failure)

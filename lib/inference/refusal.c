@@ -16,7 +16,8 @@ bool tn_refusal_is(const json_t *json)
 {
     const json_t *error = tn_json_member(json, "error");
 
-    return json_object_size(error) > 0 || json_string_length(error) > 0 || strcmp(tn_json_text_or(json, "object", ""), "error") == 0;
+    return json_object_size(error) > 0 || json_string_length(error) > 0 ||
+           strcmp(tn_json_text_or(json, "object", ""), "error") == 0;
 }
 
 const char *tn_refusal_words(const json_t *json)

@@ -46,7 +46,8 @@ static tenon_status open_address(struct target *target, const char *name, struct
     return status;
 }
 
-tenon_status tn_target_open(struct target *target, struct tenon_context *context, const char *name, const char *key, struct failure *failure)
+tenon_status tn_target_open(struct target *target, struct tenon_context *context, const char *name, const char *key,
+                            struct failure *failure)
 {
     /* No id has a slash; an address that lacks its beginning is told so. */
     bool is_address = name != NULL && strchr(name, '/') != NULL;
@@ -64,7 +65,8 @@ tenon_status tn_target_open(struct target *target, struct tenon_context *context
     }
     while (target->address.length > 0 && target->address.data[target->address.length - 1] == '/')
         target->address.data[--target->address.length] = '\0';
-    if (status == TENON_OK && (target->address.failed || target->key.failed || tn_secrets_add(&context->secrets, tn_text(&target->key)) != TENON_OK))
+    if (status == TENON_OK &&
+        (target->address.failed || target->key.failed || tn_secrets_add(&context->secrets, tn_text(&target->key)) != TENON_OK))
         status = tn_fail_memory(failure);
     return status;
 }

@@ -16,7 +16,9 @@ static const char *const vllm_command[] = {
 };
 
 /* Weights once, in the one format, and everything small beside them. */
-static const char *const safetensors_files[] = { "*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", NULL };
+static const char *const safetensors_files[] = {
+    "*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", NULL,
+};
 
 static const struct serving_engine engines[] = {
     { "llama-server", "GGUF", ".gguf", true, NULL, llama_command, "LLAMA_API_KEY", "/health" },

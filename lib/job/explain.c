@@ -68,8 +68,8 @@ static const char *name_of_signal(int32_t number)
         const char *name;
     } names[] = {
         { SIGHUP, "SIGHUP" }, { SIGINT, "SIGINT" }, { SIGQUIT, "SIGQUIT" }, { SIGILL, "SIGILL, an illegal instruction" },
-        { SIGABRT, "SIGABRT" }, { SIGBUS, "SIGBUS, a bus error" }, { SIGFPE, "SIGFPE, an arithmetic error" }, { SIGKILL, "SIGKILL" },
-        { SIGSEGV, "SIGSEGV, a bad memory access" }, { SIGPIPE, "SIGPIPE" }, { SIGTERM, "SIGTERM" },
+        { SIGABRT, "SIGABRT" }, { SIGBUS, "SIGBUS, a bus error" }, { SIGFPE, "SIGFPE, an arithmetic error" },
+        { SIGKILL, "SIGKILL" }, { SIGSEGV, "SIGSEGV, a bad memory access" }, { SIGPIPE, "SIGPIPE" }, { SIGTERM, "SIGTERM" },
         { SIGXCPU, "SIGXCPU, a limit of processor time" }, { SIGXFSZ, "SIGXFSZ, a limit of file size" },
     };
     const char *name = "a signal";
@@ -132,10 +132,12 @@ static void explain_start(const struct ending *ending, struct explanation *expla
         set(explanation, TENON_CAUSE_PROGRAM, 0, "Install it, correct the command, or add its folder to PATH.");
     } else if (ending->system_error == ENOENT) {
         tn_text_format(message, "%s: no such program, or what its first line names does not exist", ending->program);
-        set(explanation, TENON_CAUSE_PROGRAM, 0, "Install it, or correct the command; a relative path counts from the folder of the recipe.");
+        set(explanation, TENON_CAUSE_PROGRAM, 0,
+            "Install it, or correct the command; a relative path counts from the folder of the recipe.");
     } else if (ending->system_error == ENOEXEC) {
         tn_text_format(message, "%s: this system cannot run it", ending->program);
-        set(explanation, TENON_CAUSE_PROGRAM, 0, "A script begins with #! and its interpreter; a program must be made for this processor.");
+        set(explanation, TENON_CAUSE_PROGRAM, 0,
+            "A script begins with #! and its interpreter; a program must be made for this processor.");
     } else if (ending->system_error == EACCES || ending->system_error == EPERM) {
         tn_text_format(message, "%s: it may not be run", ending->program);
         set(explanation, TENON_CAUSE_PROGRAM, 0, "Make it executable (chmod +x), or name the interpreter first in the command.");
@@ -143,7 +145,8 @@ static void explain_start(const struct ending *ending, struct explanation *expla
         if (strerror_r(ending->system_error, reason, sizeof reason) != 0)
             reason[0] = '\0';
         tn_text_format(message, "%s cannot be started: %s", ending->program, reason);
-        set(explanation, TENON_CAUSE_REFUSED, 1, "The system refuses another process: check its limits (ulimit -u) and its memory.");
+        set(explanation, TENON_CAUSE_REFUSED, 1,
+            "The system refuses another process: check its limits (ulimit -u) and its memory.");
     }
 }
 
@@ -152,19 +155,23 @@ static void explain_failure(const struct ending *ending, struct explanation *exp
 {
     add_end(explanation, ending);
     if (says(ending->tail, memory_words))
-        set(explanation, TENON_CAUSE_MEMORY, 0, "Use a smaller batch, a shorter context or a smaller model, or give it more memory.");
+        set(explanation, TENON_CAUSE_MEMORY, 0,
+            "Use a smaller batch, a shorter context or a smaller model, or give it more memory.");
     else if (says(ending->tail, disk_words))
         set(explanation, TENON_CAUSE_DISK, 0, "Free some space, or name another output folder.");
     else if (ending->serves && !ending->was_ready && tn_says_port_taken(ending->tail))
         set(explanation, TENON_CAUSE_PORT, 1, "Stop what listens on that port, or leave the port to tenon.");
     else if (ending->signal == SIGKILL || ending->exit_code == 128 + SIGKILL) /* the latter is a shell's word for it */
-        set(explanation, TENON_CAUSE_SIGNAL, 1, "Somebody killed it; if it was the system, that was short of memory: see its log (dmesg).");
+        set(explanation, TENON_CAUSE_SIGNAL, 1,
+            "Somebody killed it; if it was the system, that was short of memory: see its log (dmesg).");
     else if (ending->signal != 0)
         set(explanation, TENON_CAUSE_SIGNAL, 0, "Read the job's log; a crash is a fault of the program or of a library it uses.");
     else if (ending->exit_code == 127 || ending->exit_code == 126)
-        set(explanation, TENON_CAUSE_PROGRAM, 0, "Something that the command starts is not installed, not in PATH, or not executable.");
+        set(explanation, TENON_CAUSE_PROGRAM, 0,
+            "Something that the command starts is not installed, not in PATH, or not executable.");
     else if (says(ending->tail, module_words))
-        set(explanation, TENON_CAUSE_USER_CODE, 0, "Install the missing module for the Python that the command names, or name another Python.");
+        set(explanation, TENON_CAUSE_USER_CODE, 0,
+            "Install the missing module for the Python that the command names, or name another Python.");
     else
         set(explanation, TENON_CAUSE_USER_CODE, 0, "Read the job's log; its last lines come with this report.");
 }
@@ -174,11 +181,14 @@ static void explain_end(const struct ending *ending, struct explanation *explana
     if (ending->exit_code != 0)
         explain_failure(ending, explanation);
     else if (ending->serves && !ending->was_ready) {
-        tn_text_format(&explanation->message, "%s ended, with exit code 0, before it was ready to serve", tn_path_name(ending->program));
-        set(explanation, TENON_CAUSE_HEALTH, 0, "The command must stay and listen at TENON_HOST and TENON_PORT; read the job's log.");
+        tn_text_format(&explanation->message, "%s ended, with exit code 0, before it was ready to serve",
+                       tn_path_name(ending->program));
+        set(explanation, TENON_CAUSE_HEALTH, 0,
+            "The command must stay and listen at TENON_HOST and TENON_PORT; read the job's log.");
     } else if (ending->output != NULL) {
         tn_text_format(&explanation->message, "the job ended well, but did not write %s", ending->output);
-        set(explanation, TENON_CAUSE_OUTPUT, 0, "The program must write into the folder TENON_OUTPUT what the recipe lists as outputs.");
+        set(explanation, TENON_CAUSE_OUTPUT, 0,
+            "The program must write into the folder TENON_OUTPUT what the recipe lists as outputs.");
     } else
         explanation->state = TENON_JOB_SUCCEEDED;
 }
@@ -188,14 +198,17 @@ static void explain_limit(const struct ending *ending, struct explanation *expla
     if (ending->by == ENDED_TIME) {
         tn_text_add(&explanation->message, "the job ran longer than its limit of ");
         add_time(&explanation->message, ending->time_ms);
-        set(explanation, TENON_CAUSE_TIME, 0, "Raise the limit (expiry_ms, or resources.time_ms of the recipe), or give it less to do.");
+        set(explanation, TENON_CAUSE_TIME, 0,
+            "Raise the limit (expiry_ms, or resources.time_ms of the recipe), or give it less to do.");
     } else if (ending->memory_bytes > 0) {
         tn_text_add(&explanation->message, "the job used more memory than its limit of ");
         add_bytes(&explanation->message, ending->memory_bytes);
-        set(explanation, TENON_CAUSE_MEMORY, 0, "Raise the limit (memory_bytes, or resources.memory_bytes of the recipe), or use a smaller batch or model.");
+        set(explanation, TENON_CAUSE_MEMORY, 0,
+            "Raise the limit (memory_bytes, or resources.memory_bytes of the recipe), or use a smaller batch or model.");
     } else {
         tn_text_add(&explanation->message, "this machine ran out of memory, and the system killed the job");
-        set(explanation, TENON_CAUSE_MEMORY, 1, "Close other programs, use a smaller batch or model, or give the job a limit (memory_bytes).");
+        set(explanation, TENON_CAUSE_MEMORY, 1,
+            "Close other programs, use a smaller batch or model, or give the job a limit (memory_bytes).");
     }
 }
 

@@ -10,9 +10,9 @@
 void tn_report_init(struct report *report, const struct memory *memory)
 {
     const tenon_job_report nothing = {
-        .struct_size = sizeof nothing, .id = "", .name = "", .model = "", .accelerator = "", .stage = "", .address = "", .output = "",
-        .message = "", .hint = "", .last_lines = "", .place_state = "", .json = "", .submitted_ms = -1, .started_ms = -1,
-        .ended_ms = -1, .peak_memory_bytes = -1, .exit_code = -1,
+        .struct_size = sizeof nothing, .id = "", .name = "", .model = "", .accelerator = "", .stage = "", .address = "",
+        .output = "", .message = "", .hint = "", .last_lines = "", .place_state = "", .json = "", .submitted_ms = -1,
+        .started_ms = -1, .ended_ms = -1, .peak_memory_bytes = -1, .exit_code = -1,
     };
 
     memset(report, 0, sizeof *report);
@@ -162,7 +162,8 @@ const struct place *tn_place_find(const char *name, size_t length, struct failur
         if (strlen(places[i]->name) == length && strncmp(places[i]->name, name, length) == 0)
             place = places[i];
     if (place == NULL) {
-        tn_fail(failure, TENON_ERROR_UNSUPPORTED, "this version of tenon knows no place \"%.*s\"", (int)(length < 100 ? length : 100), name);
+        tn_fail(failure, TENON_ERROR_UNSUPPORTED, "this version of tenon knows no place \"%.*s\"",
+                (int)(length < 100 ? length : 100), name);
         tn_hint(failure, "The places it knows are: local.");
     }
     return place;

@@ -211,7 +211,8 @@ static tenon_status read_range(struct logs *logs, int64_t offset, size_t size, s
 
     for (*got = 0; *got < size && more > 0 && status == TENON_OK; *got += more) {
         more = 0;
-        status = logs->job->place->read_log(logs->job, offset + (int64_t)*got, logs->block + *got, size - *got, &more, &logs->task.failure);
+        status = logs->job->place->read_log(logs->job, offset + (int64_t)*got, logs->block + *got, size - *got, &more,
+                                            &logs->task.failure);
     }
     return status;
 }

@@ -179,7 +179,8 @@ static tenon_status read_recipe(struct order *order, const char *recipe, struct 
         status = read_recipe_file(order, recipe, content);
     }
     if (status == TENON_OK && content->failed)
-        status = content->full ? refuse(order, "the recipe is larger than 1 MiB", RECIPE_IS_SMALL) : tn_fail_memory(failure_of(order));
+        status = content->full ? refuse(order, "the recipe is larger than 1 MiB", RECIPE_IS_SMALL)
+                               : tn_fail_memory(failure_of(order));
     if (status == TENON_OK)
         status = tn_recipe_read(&order->recipe, &order->arena, tn_text(content), content->length, what, failure_of(order));
     order->has_recipe = status == TENON_OK;
@@ -190,7 +191,8 @@ static tenon_status read_recipe(struct order *order, const char *recipe, struct 
 
 static bool is_plainly_a_path(const char *text)
 {
-    return *text == '/' || tn_starts_with(text, "./") || tn_starts_with(text, "../") || strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
+    return *text == '/' || tn_starts_with(text, "./") || tn_starts_with(text, "../") || strcmp(text, ".") == 0 ||
+           strcmp(text, "..") == 0;
 }
 
 static tenon_status need_repository(struct order *order, struct supply *supply, tenon_hub *hub)
@@ -201,7 +203,8 @@ static tenon_status need_repository(struct order *order, struct supply *supply, 
     if (order->hub == NULL)
         status = tn_hub_or_default(order->context, hub, &order->hub);
     if (status == TENON_OK)
-        status = tn_repository_parse(&repository, &order->context->memory, supply->given, NULL, order->hub->endpoint, failure_of(order));
+        status = tn_repository_parse(&repository, &order->context->memory, supply->given, NULL, order->hub->endpoint,
+                                     failure_of(order));
     if (status == TENON_OK) {
         tn_repository_clear(&repository);
         supply->repository = supply->given;
@@ -295,7 +298,8 @@ static tenon_status show_accelerator(struct order *order, const tenon_accelerato
 static tenon_status choose_accelerator(struct order *order, const tenon_job_options *options)
 {
     tenon_accelerator *accelerator = NULL;
-    tenon_status status = tn_accelerator_open(order->context, options->accelerator != NULL ? options->accelerator : "local", &accelerator);
+    tenon_status status = tn_accelerator_open(order->context, options->accelerator != NULL ? options->accelerator : "local",
+                                              &accelerator);
 
     if (status == TENON_OK)
         status = keep(order, accelerator->machine->row.name, "the accelerator", &order->accelerator);
@@ -339,7 +343,8 @@ static tenon_status copy_texts(struct order *order, const tenon_job_options *opt
         status = keep_list(order, options->labels, is_label, "the label", "Write a label as name=value.", &order->labels);
     if (status == TENON_OK)
         status = keep_list(order, options->environment, is_variable, "the variable",
-                           "Write a variable as NAME=value; names that begin with TENON_ are those of the contract.", &order->environment);
+                           "Write a variable as NAME=value; names that begin with TENON_ are those of the contract.",
+                           &order->environment);
     return status;
 }
 
@@ -359,7 +364,8 @@ static bool set_list(json_t *json, const char *key, const char *const *list)
 static tenon_status make_fingerprint(struct order *order, const tenon_job_options *options, const struct text *recipe)
 {
     json_t *json = json_object();
-    bool whole = json != NULL && tn_json_set_integer(json, "mode", order->mode) && tn_json_set_text(json, "model", order->model.given) &&
+    bool whole = json != NULL && tn_json_set_integer(json, "mode", order->mode) &&
+                 tn_json_set_text(json, "model", order->model.given) &&
                  tn_json_set_text(json, "model_path", order->model.path) && tn_json_set_text(json, "revision", order->revision) &&
                  tn_json_set_text(json, "accelerator", options->accelerator) && tn_json_set_text(json, "recipe", tn_text(recipe)) &&
                  tn_json_set_text(json, "home", order->home) && tn_json_set_text(json, "data", order->data.given) &&
@@ -367,7 +373,8 @@ static tenon_status make_fingerprint(struct order *order, const tenon_job_option
                  tn_json_set_text(json, "name", order->name) && set_list(json, "labels", order->labels) &&
                  set_list(json, "environment", order->environment) && tn_json_set_integer(json, "threads", options->threads) &&
                  tn_json_set_integer(json, "expiry_ms", options->expiry_ms) &&
-                 tn_json_set_integer(json, "memory_bytes", options->memory_bytes) && tn_json_set_integer(json, "port", options->port);
+                 tn_json_set_integer(json, "memory_bytes", options->memory_bytes) &&
+                 tn_json_set_integer(json, "port", options->port);
     char *text = whole ? tn_json_write(&order->context->memory, json) : NULL;
     tenon_status status = TENON_OK;
 
@@ -389,7 +396,8 @@ static tenon_status read_all(struct order *order, const tenon_job_options *optio
     if (status == TENON_OK && options->recipe != NULL)
         status = read_recipe(order, options->recipe, recipe);
     else if (status == TENON_OK && order->mode == TENON_MODE_TRAIN)
-        status = refuse(order, "training needs a recipe", "Name a JSON file that says which program trains: {\"command\": [\"python3\", \"train.py\"]}.");
+        status = refuse(order, "training needs a recipe",
+                        "Name a JSON file that says which program trains: {\"command\": [\"python3\", \"train.py\"]}.");
     else if (status == TENON_OK && options->model == NULL)
         status = refuse(order, "serving needs a model or a recipe", "Name a model, or a JSON file that says which program serves.");
     if (status == TENON_OK)

@@ -219,7 +219,8 @@ static bool read_resources(struct reading *reading, const json_t *value)
 static const struct field recipe_fields[] = {
     { "command", "a list of texts that begins with the program", read_command },
     { "image", "the name of an image", read_image },
-    { "environment", "an object of texts, with names that a variable can have and that do not begin with TENON_", read_environment },
+    { "environment", "an object of texts, with names that a variable can have and that do not begin with TENON_",
+      read_environment },
     { "resources", "an object", read_resources },
     { "inputs", "an object of texts, with names of letters, digits and _", read_inputs },
     { "outputs", "a list of relative paths", read_outputs },
@@ -240,7 +241,8 @@ static void fail_unknown(struct reading *reading, const struct field *fields, co
     tn_text_clear(&known);
 }
 
-static bool read_field(struct reading *reading, const struct field *fields, const char *parent, const char *name, const json_t *value)
+static bool read_field(struct reading *reading, const struct field *fields, const char *parent, const char *name,
+                       const json_t *value)
 {
     const struct field *field = fields;
 
@@ -281,7 +283,8 @@ tenon_status tn_recipe_read(struct recipe *recipe, struct arena *arena, const ch
         tn_hint(failure, "Name the program and its arguments: {\"command\": [\"python3\", \"train.py\"]}.");
     }
     if (failure->status == TENON_ERROR_ARGUMENT && failure->hint == NULL)
-        tn_hint(failure, "A recipe is a JSON object such as {\"command\": [\"python3\", \"train.py\"], \"outputs\": [\"model.safetensors\"]}.");
+        tn_hint(failure, "A recipe is a JSON object such as "
+                         "{\"command\": [\"python3\", \"train.py\"], \"outputs\": [\"model.safetensors\"]}.");
     json_decref(json);
     return failure->status;
 }

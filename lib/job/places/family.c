@@ -138,7 +138,8 @@ static bool add_children(struct family *family, int32_t id, tenon_status *status
 }
 
 /* Calls add for every process of the system. */
-static tenon_status each_process(struct family *family, const void *what, tenon_status (*add)(struct family *, int32_t, const void *))
+static tenon_status each_process(struct family *family, const void *what,
+                                 tenon_status (*add)(struct family *, int32_t, const void *))
 {
     struct failure ignored;
     struct folder folder;

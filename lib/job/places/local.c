@@ -158,7 +158,8 @@ static tenon_status not_ready(const tenon_job *job, const tenon_job_report *row,
         status = tn_fail(failure, TENON_ERROR_BUSY, "the job %s serves at no address", job->id);
         tn_hint(failure, "Only a job that was started to serve, with a port, can be talked to.");
     } else if (tn_state_is_final(row->state)) {
-        status = tn_fail(failure, TENON_ERROR_BUSY, "the job %s has ended%s%s", job->id, *row->message != '\0' ? ": " : "", row->message);
+        status = tn_fail(failure, TENON_ERROR_BUSY, "the job %s has ended%s%s", job->id, *row->message != '\0' ? ": " : "",
+                         row->message);
         tn_hint(failure, "Serve the model again.");
     } else {
         status = tn_fail(failure, TENON_ERROR_BUSY, "the job %s is not ready: %s", job->id, row->stage);

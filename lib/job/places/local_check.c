@@ -26,7 +26,8 @@ static void check_clear(struct tenon_task *task)
 
 static tenon_status push(struct check *check, const char *name, int32_t answer, const struct text *message, const char *fix)
 {
-    tenon_check row = { .struct_size = sizeof row, .answer = answer, .name = name, .message = tn_text(message), .fix = answer == TENON_CHECK_YES ? "" : fix };
+    tenon_check row = { .struct_size = sizeof row, .answer = answer, .name = name, .message = tn_text(message),
+                        .fix = answer == TENON_CHECK_YES ? "" : fix };
 
     return message->failed ? tn_fail_memory(&check->task.failure) : tn_task_push(&check->task, &row);
 }
@@ -110,8 +111,8 @@ static tenon_status check_driver(struct check *check, struct text *words)
 
     if (machine->kind == MACHINE_CPU)
         return TENON_OK;
-    tn_text_format(words, "%s, %s%s", machine->row.chip != NULL ? machine->row.chip : "", known ? "driver " : "its driver is not known",
-                   known ? machine->row.driver : "");
+    tn_text_format(words, "%s, %s%s", machine->row.chip != NULL ? machine->row.chip : "",
+                   known ? "driver " : "its driver is not known", known ? machine->row.driver : "");
     return push(check, "driver", known ? TENON_CHECK_YES : TENON_CHECK_UNKNOWN, words, "Install the driver of the accelerator.");
 }
 
@@ -130,7 +131,8 @@ static tenon_status check_engine(struct check *check, const char *suffix, struct
         tn_text_format(words, "%s is not installed", engine->program);
     }
     tn_text_init(&fix, words->memory, 400);
-    tn_text_format(&fix, "Install %s to serve %s models without a recipe; with a recipe it is not needed.", engine->program, engine->format);
+    tn_text_format(&fix, "Install %s to serve %s models without a recipe; with a recipe it is not needed.", engine->program,
+                   engine->format);
     status = push(check, engine->program, found ? TENON_CHECK_YES : TENON_CHECK_UNKNOWN, words, tn_text(&fix));
     tn_text_clear(&fix);
     return status;
@@ -166,7 +168,8 @@ static tenon_status check_step(struct co *co)
 }
 
 static const struct operation check_operation = {
-    .name = "checking the accelerator", .size = sizeof(struct check), .row = &tn_row_check, .step = check_step, .clear = check_clear,
+    .name = "checking the accelerator", .size = sizeof(struct check), .row = &tn_row_check, .step = check_step,
+    .clear = check_clear,
 };
 
 tenon_status tn_local_check_new(tenon_accelerator *accelerator, tenon_task **task)

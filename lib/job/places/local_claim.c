@@ -34,7 +34,8 @@ static tenon_status open_jobs(struct claim *claim)
     if (set.failed || claim->jobs.failed)
         status = tn_fail_memory(failure);
     else if (claim->jobs.length == 0) {
-        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "the setting job.folder has no value, and there is no home folder to make one from");
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT,
+                         "the setting job.folder has no value, and there is no home folder to make one from");
         tn_hint(failure, "Set job.folder (TENON_JOBS) to a folder for the state of jobs.");
     } else
         status = tn_folder_make(tn_text(&claim->jobs), 0700, failure);
@@ -186,7 +187,8 @@ static tenon_status make_folder(struct claim *claim, struct text *folder)
     tn_text_format(&hidden, "%s/.%s", tn_text(&claim->jobs), claim->name);
     add_path(claim, claim->name, "", folder);
     add_path(claim, claim->name, LOCAL_OUTPUT, &output);
-    status = hidden.failed || folder->failed || output.failed ? tn_fail_memory(failure) : tn_folder_make(tn_text(&hidden), 0700, failure);
+    status = hidden.failed || folder->failed || output.failed ? tn_fail_memory(failure)
+                                                              : tn_folder_make(tn_text(&hidden), 0700, failure);
     if (status == TENON_OK)
         status = fill_folder(claim, tn_text(&hidden), order->output != NULL ? order->output : tn_text(&output));
     if (status == TENON_OK)
@@ -261,7 +263,8 @@ static tenon_status compare(const struct claim *claim, const char *folder)
     tenon_status status = tn_job_read_file(folder, LOCAL_JOB, &job, failure);
 
     if (status == TENON_OK && strcmp(tn_json_text_or(job, "fingerprint", ""), claim->order->fingerprint) != 0) {
-        status = tn_fail(failure, TENON_ERROR_CONFLICT, "the job local:%s has this key and was submitted with other options", claim->name);
+        status = tn_fail(failure, TENON_ERROR_CONFLICT, "the job local:%s has this key and was submitted with other options",
+                         claim->name);
         tn_hint(failure, "Use another key, or submit exactly what was submitted first.");
     }
     json_decref(job);

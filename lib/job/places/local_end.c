@@ -11,7 +11,8 @@ enum { UNLOCK_MS = 20, UNLOCK_ROUNDS = 250 };
 
 /* ---- stopping ---- */
 
-tenon_status tn_local_ask_to_stop(const char *folder, const char *reason, const char *detail, int64_t grace_ms, struct failure *failure)
+tenon_status tn_local_ask_to_stop(const char *folder, const char *reason, const char *detail, int64_t grace_ms,
+                                  struct failure *failure)
 {
     json_t *stop = json_object();
     bool whole = stop != NULL && tn_json_set_text(stop, "reason", reason) && tn_json_set_text(stop, "detail", detail);
@@ -149,7 +150,8 @@ static tenon_status take_lock(struct removal *removal)
 
     if (status == TENON_AGAIN && removal->rounds++ >= UNLOCK_ROUNDS)
         status = tn_fail(failure, TENON_ERROR_BUSY, "somebody else holds the job %s", removal->job->id);
-    if (status == TENON_AGAIN && tn_timer_set(removal->task.handle.context, &removal->timer, UNLOCK_MS, &removal->task.co) != TENON_OK)
+    if (status == TENON_AGAIN &&
+        tn_timer_set(removal->task.handle.context, &removal->timer, UNLOCK_MS, &removal->task.co) != TENON_OK)
         status = tn_fail_memory(failure);
     tn_release(failure->memory, path);
     return status;

@@ -93,7 +93,8 @@ static void look(tenon_job *job, bool revive)
     if (status == TENON_OK)
         see_to_probe(job, &report, &failure);
     /* Without memory, or descriptors, there is another look to come; a job that was removed is over. */
-    local->over = status == TENON_ERROR_NOT_FOUND || (status == TENON_OK && tn_state_is_final(report.row.state)) || local->cause != 0;
+    local->over = status == TENON_ERROR_NOT_FOUND || (status == TENON_OK && tn_state_is_final(report.row.state)) ||
+                  local->cause != 0;
     local->supervisor = tn_local_process(report.state, "supervisor");
     mark = tn_report_mark(&report);
     if (mark != local->mark || local->over)

@@ -177,7 +177,8 @@ static bool gives_memory(const struct memory *memory, const char *parent)
     bool gives;
 
     tn_text_init(&controllers, memory, FILE_LIMIT);
-    gives = tn_folder_exists(parent) && tn_folder_writable(parent) && read_file(memory, parent, "cgroup.subtree_control", &controllers) &&
+    gives = tn_folder_exists(parent) && tn_folder_writable(parent) &&
+            read_file(memory, parent, "cgroup.subtree_control", &controllers) &&
             strstr(tn_text(&controllers), "memory") != NULL;
     tn_text_clear(&controllers);
     return gives;

@@ -119,7 +119,8 @@ void tn_probe_clear(tenon_job *job);
 
 /* ---- local_end.c, local_list.c, local_outputs.c, local_check.c ---- */
 
-tenon_status tn_local_ask_to_stop(const char *folder, const char *reason, const char *detail, int64_t grace_ms, struct failure *failure);
+tenon_status tn_local_ask_to_stop(const char *folder, const char *reason, const char *detail, int64_t grace_ms,
+                                  struct failure *failure);
 tenon_status tn_local_stop_new(tenon_job *job, const tenon_stop_options *options, tenon_task **task);
 tenon_status tn_local_remove_new(tenon_job *job, tenon_task **task);
 tenon_status tn_local_list_new(struct tenon_context *context, const tenon_job_list_options *options, tenon_task **task);

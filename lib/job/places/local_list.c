@@ -124,7 +124,8 @@ static bool has_label(const json_t *state, const char *label)
 static bool is_wanted(const struct list *list, const struct report *report)
 {
     return (list->mode == TENON_MODE_UNKNOWN || list->mode == report->row.mode) &&
-           (!list->alive || !tn_state_is_final(report->row.state)) && (list->label == NULL || has_label(report->state, list->label));
+           (!list->alive || !tn_state_is_final(report->row.state)) &&
+           (list->label == NULL || has_label(report->state, list->label));
 }
 
 static tenon_status push_next(struct list *list)
@@ -201,7 +202,8 @@ tenon_status tn_local_list_new(struct tenon_context *context, const tenon_job_li
     list->jobs = tn_text_take(&full);
     list->mode = options->mode;
     list->alive = options->alive != 0;
-    status = list->jobs == NULL || jobs.failed ? tn_fail_memory(&context->failure) : tn_task_keep(&list->task, options->label, &list->label);
+    status = list->jobs == NULL || jobs.failed ? tn_fail_memory(&context->failure)
+                                               : tn_task_keep(&list->task, options->label, &list->label);
     tn_text_clear(&jobs);
     if (status == TENON_OK)
         *task = &list->task;

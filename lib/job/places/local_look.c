@@ -56,7 +56,8 @@ static bool make_sure(struct tenon_context *context, const char *folder)
 
         sure = sure || !known;
         if (sure && known && tn_local_start(context, folder, &lock, &failure) != TENON_OK)
-            tn_log(context, TENON_LOG_WARNING, "job", "nobody watches over %s: %s", folder, failure.message != NULL ? failure.message : "");
+            tn_log(context, TENON_LOG_WARNING, "job", "nobody watches over %s: %s", folder,
+                   failure.message != NULL ? failure.message : "");
         tn_lock_release(&lock);
     }
     tn_failure_clear(&failure);

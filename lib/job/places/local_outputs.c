@@ -151,7 +151,8 @@ static tenon_status push_slice(struct outputs *outputs)
 {
     tenon_status status = TENON_OK;
 
-    for (int i = 0; i < FILES_AT_ONCE && status == TENON_OK && outputs->next < outputs->count && tn_task_has_room(&outputs->task); i++)
+    for (int i = 0; i < FILES_AT_ONCE && status == TENON_OK && outputs->next < outputs->count &&
+         tn_task_has_room(&outputs->task); i++)
         status = push_file(outputs, outputs->paths[outputs->next++]);
     if (status == TENON_OK && outputs->next < outputs->count) {
         status = TENON_AGAIN;
@@ -176,7 +177,8 @@ static tenon_status outputs_step(struct co *co)
 }
 
 static const struct operation outputs_operation = {
-    .name = "listing what the job keeps", .size = sizeof(struct outputs), .row = &tn_row_file, .step = outputs_step, .clear = outputs_clear,
+    .name = "listing what the job keeps", .size = sizeof(struct outputs), .row = &tn_row_file, .step = outputs_step,
+    .clear = outputs_clear,
 };
 
 tenon_status tn_local_outputs_new(tenon_job *job, tenon_task **task)

@@ -44,7 +44,8 @@ static bool answered_well(struct probe *probe, const char *path)
     bool well = request->co.status == TENON_OK && request->status == 200;
 
     if (request->co.status != TENON_OK)
-        snprintf(probe->said, sizeof probe->said, "%.190s", request->failure.message != NULL ? request->failure.message : "no answer");
+        snprintf(probe->said, sizeof probe->said, "%.190s",
+                 request->failure.message != NULL ? request->failure.message : "no answer");
     else if (!well)
         snprintf(probe->said, sizeof probe->said, "%.100s answers HTTP %d", path, (int)request->status);
     return well;

@@ -8,7 +8,8 @@
 #include "path.h"
 
 /* What a state repeats of job.json, so that one file tells everything. */
-static const char *const identity[] = { "id", "mode", "name", "model", "accelerator", "labels", "output", "submitted_ms", "ready_ms" };
+static const char *const identity[] = { "id", "mode", "name", "model", "accelerator", "labels", "output", "submitted_ms",
+                                        "ready_ms" };
 
 struct word {
     int32_t number;
@@ -161,7 +162,8 @@ bool tn_local_state_end(json_t *state, int32_t result, int32_t cause, const char
 bool tn_local_set_process(json_t *json, const char *key, const struct process *process)
 {
     json_t *member = json_object();
-    bool whole = member != NULL && tn_json_set_integer(member, "id", process->id) && tn_json_set_integer(member, "start", process->start);
+    bool whole = member != NULL && tn_json_set_integer(member, "id", process->id) &&
+                 tn_json_set_integer(member, "start", process->start);
 
     whole = whole && json_object_set(json, key, member) == 0;
     json_decref(member);

@@ -33,7 +33,8 @@ static tenon_status refuse_image(const struct order *order)
 {
     struct failure *failure = &order->context->failure;
 
-    tn_fail(failure, TENON_ERROR_UNSUPPORTED, "the recipe names an image (%s), and jobs of this machine run without one", order->recipe.image);
+    tn_fail(failure, TENON_ERROR_UNSUPPORTED, "the recipe names an image (%s), and jobs of this machine run without one",
+            order->recipe.image);
     return tn_hint(failure, "Leave \"image\" out; the command then runs as it would in a shell here.");
 }
 
@@ -203,7 +204,8 @@ static tenon_status settle_engine(struct submission *s)
 {
     if (s->choice.engine == NULL) {
         s->cause = TENON_CAUSE_REFUSED;
-        tn_fail(&s->failure, TENON_ERROR_UNSUPPORTED, "no engine knows the model %s: it has neither GGUF nor safetensors files", s->order.model.given);
+        tn_fail(&s->failure, TENON_ERROR_UNSUPPORTED, "no engine knows the model %s: it has neither GGUF nor safetensors files",
+                s->order.model.given);
         return tn_hint(&s->failure, "Name a recipe: a JSON file that says which program serves it.");
     }
     tn_engine_parts(s->choice.path, &s->pattern);

@@ -145,7 +145,8 @@ static bool set_end(struct supervision *s, const struct explanation *explanation
 {
     json_t *state = s->state;
     bool failed = explanation->state == TENON_JOB_FAILED;
-    bool whole = tn_local_state_end(state, explanation->state, explanation->cause, tn_text(&explanation->message), tn_text(&explanation->hint)) &&
+    bool whole = tn_local_state_end(state, explanation->state, explanation->cause, tn_text(&explanation->message),
+                                    tn_text(&explanation->hint)) &&
                  tn_json_set_integer(state, "retry_helps", explanation->retry_helps) &&
                  tn_json_set_integer(state, "ended_ms", system_wall()) &&
                  tn_json_set_text(state, "last_lines", failed ? tn_text(tail) : NULL);
@@ -153,7 +154,8 @@ static bool set_end(struct supervision *s, const struct explanation *explanation
     if (s->peak_bytes > 0)
         whole = whole && tn_json_set_integer(state, "peak_memory_bytes", s->peak_bytes);
     if (s->end_known && s->by != ENDED_NO_START)
-        whole = whole && tn_json_set_integer(state, "exit_code", s->end.exit_code) && tn_json_set_integer(state, "signal", s->end.signal);
+        whole = whole && tn_json_set_integer(state, "exit_code", s->end.exit_code) &&
+                tn_json_set_integer(state, "signal", s->end.signal);
     return whole;
 }
 

@@ -52,7 +52,8 @@ static bool take_start(const struct keep_plan *plan)
     if (fd < 0)
         return false;
     length = snprintf(line, sizeof line,
-                      "{\"process\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "},\"keeper\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "}}\n",
+                      "{\"process\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "},"
+                      "\"keeper\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "}}\n",
                       self.id, self.start, keeper.id, keeper.start);
     taken = write(fd, line, (size_t)length) == length;
     close(fd);

@@ -68,7 +68,8 @@ static void fail_unfinished(struct supervision *s)
 /* True when a supervisor that is gone began this very start: somebody may still be about to run with its port. */
 static bool was_begun(const struct supervision *s)
 {
-    return strcmp(tn_json_text_or(s->state, "phase", ""), PHASE_LAUNCHING) == 0 && tn_json_integer(s->state, "attempt", 0) == s->attempt;
+    return strcmp(tn_json_text_or(s->state, "phase", ""), PHASE_LAUNCHING) == 0 &&
+           tn_json_integer(s->state, "attempt", 0) == s->attempt;
 }
 
 static void note_running(struct supervision *s)
@@ -188,12 +189,14 @@ static bool find_program(struct supervision *s, const char *name, const struct e
     return found;
 }
 
-static bool start_keeper(struct supervision *s, const char *program, const char *const *command, const struct environment *environment)
+static bool start_keeper(struct supervision *s, const char *program, const char *const *command,
+                         const struct environment *environment)
 {
     size_t count = 0;
     char attempt[16], data[24];
     const char **arguments;
-    struct process_plan plan = { .program = "/proc/self/exe", .environment = environment->pairs, .input = -1, .output = -1, .session = true };
+    struct process_plan plan = { .program = "/proc/self/exe", .environment = environment->pairs, .input = -1, .output = -1,
+                                 .session = true };
     tenon_status status = TENON_ERROR_MEMORY;
 
     while (command[count] != NULL)
@@ -202,7 +205,8 @@ static bool start_keeper(struct supervision *s, const char *program, const char 
     snprintf(data, sizeof data, "%" PRId64, data_limit(s));
     arguments = tn_alloc_array(&s->memory, KEEP_ARGUMENTS + count + 1, sizeof *arguments);
     if (arguments != NULL) {
-        const char *const first[KEEP_ARGUMENTS] = { "tenon-supervisor", "keep", s->folder, attempt, tn_text(&s->cgroup), data, s->spec.home, program };
+        const char *const first[KEEP_ARGUMENTS] = { "tenon-supervisor", "keep", s->folder, attempt, tn_text(&s->cgroup), data,
+                                                    s->spec.home, program };
 
         memcpy(arguments, first, sizeof first);
         memcpy(arguments + KEEP_ARGUMENTS, command, count * sizeof *command);
