@@ -29,7 +29,8 @@ static void read_file(struct tenon_context *context, struct text *token)
     else if (status != TENON_OK) {
         tn_text_reset(token);
         if (tn_file_exists(tn_text(&path)))
-            tn_log(context, TENON_LOG_WARNING, "auth", "the token file is left alone: %s", ignored.message != NULL ? ignored.message : tn_text(&path));
+            tn_log(context, TENON_LOG_WARNING, "auth", "the token file is left alone: %s",
+                   ignored.message != NULL ? ignored.message : tn_text(&path));
     }
     tn_failure_clear(&ignored);
     tn_text_clear(&path);
