@@ -247,6 +247,11 @@ tenon_status tn_file_replace_by(const char *name, const char *path, const void *
     return status;
 }
 
+bool tn_file_share(int from, int to)
+{
+    return ioctl(to, FICLONE, from) == 0;
+}
+
 static tenon_status copy_bytes(int from, int to, const char *source, const char *target, struct failure *failure)
 {
     ssize_t moved = 1;
@@ -255,7 +260,7 @@ static tenon_status copy_bytes(int from, int to, const char *source, const char 
     size_t got = sizeof piece;
     tenon_status status = TENON_OK;
 
-    if (ioctl(to, FICLONE, from) == 0)
+    if (tn_file_share(from, to))
         return TENON_OK;
     while (moved > 0) {
         moved = copy_file_range(from, NULL, to, NULL, 1 << 26, 0);

@@ -64,6 +64,8 @@ tenon_status tn_file_replace(const char *path, const void *data, size_t size, un
 /* The same by way of a name of the caller's choice, which must not exist yet and is on the same file system. */
 tenon_status tn_file_replace_by(const char *name, const char *path, const void *data, size_t size, unsigned mode, bool durable,
                                 struct failure *failure);
+/* Makes a file that is empty share the content of another; false where the file system cannot. */
+bool tn_file_share(int from, int to);
 /* Copies a file of any size; as a shared copy where the file system can. target must not exist. */
 tenon_status tn_file_copy(const char *source, const char *target, struct failure *failure);
 /* The same with a source that is open, at its start, and may have lost its name. */

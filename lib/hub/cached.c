@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "copy.h"
 #include "file.h"
 #include "folder.h"
 #include "hash.h"
@@ -11,8 +12,6 @@
 #include "operation.h"
 #include "partial.h"
 #include "path.h"
-
-enum { SLICE = 1024 * 1024 };
 
 /*
  * A walk over the cache: repositories, their commits, the files of each. One step looks at one file, so that others run in
@@ -33,9 +32,8 @@ struct cached {
     size_t file;
     json_t *verdicts;         /* of contents that were read: etag -> TENON_CONTENT_... */
     int64_t bad;
-    int input;
+    struct copy copy;         /* of nothing: a content that is read */
     struct hash hash;
-    int64_t hashed;
     tenon_file row;           /* the file being looked at; its texts are in scratch */
     struct text name, local_path, etag;
 };
@@ -228,9 +226,9 @@ static tenon_status start_reading(struct cached *cached)
     if (verdict != NULL)
         cached->row.content = (int32_t)json_integer_value(verdict);
     else if (tn_hash_of_etag(tn_text(&cached->etag), &kind)) {
-        cached->input = tn_file_open(tn_text(&cached->local_path), FILE_READ, &cached->task.failure);
-        status = cached->input >= 0 ? tn_hash_start(&cached->hash, kind, cached->row.bytes, &cached->task.failure) : cached->task.failure.status;
-        cached->hashed = 0;
+        status = tn_hash_start(&cached->hash, kind, cached->row.bytes, &cached->task.failure);
+        if (status == TENON_OK)
+            status = tn_copy_start(&cached->copy, tn_text(&cached->local_path), -1, &cached->hash, &cached->task.failure);
     }
     return status;
 }
@@ -238,19 +236,10 @@ static tenon_status start_reading(struct cached *cached)
 /* TENON_AGAIN while there is more. */
 static tenon_status read_slice(struct cached *cached)
 {
-    char *slice = tn_alloc(&cached->task.handle.context->memory, SLICE);
-    size_t got = 0;
-    tenon_status status = slice != NULL ? TENON_OK : tn_fail_memory(&cached->task.failure);
+    int64_t before = cached->copy.bytes;
+    tenon_status status = tn_copy_slice(&cached->copy, tn_text(&cached->local_path), "", &cached->task.failure);
 
-    if (status == TENON_OK)
-        status = tn_file_read_at(cached->input, slice, SLICE, cached->hashed, &got, tn_text(&cached->local_path), &cached->task.failure);
-    if (status == TENON_OK) {
-        tn_hash_add(&cached->hash, slice, got);
-        cached->hashed += (int64_t)got;
-        cached->task.progress.bytes += (int64_t)got;
-        status = got == SLICE ? TENON_AGAIN : TENON_OK;
-    }
-    tn_release(&cached->task.handle.context->memory, slice);
+    cached->task.progress.bytes += cached->copy.bytes - before;
     return status;
 }
 
@@ -259,10 +248,10 @@ static tenon_status judge(struct cached *cached)
     char hex[TN_HEX_MOST + 1];
     tenon_status status;
 
-    if (cached->input < 0)
+    if (!tn_copy_running(&cached->copy))
         return TENON_OK;
     status = tn_hash_end(&cached->hash, hex, &cached->task.failure);
-    tn_file_close(&cached->input);
+    tn_copy_stop(&cached->copy);
     if (status == TENON_OK) {
         cached->row.content = strcmp(hex, tn_text(&cached->etag)) == 0 ? TENON_CONTENT_VERIFIED : TENON_CONTENT_CORRUPT;
         json_object_set_new(cached->verdicts, tn_text(&cached->etag), json_integer(cached->row.content));
@@ -330,7 +319,7 @@ static tenon_status cached_step(struct co *co)
                 status = look_at_file(cached);
                 if (status == TENON_OK)
                     status = start_reading(cached);
-                if (status == TENON_OK && cached->input >= 0)
+                if (status == TENON_OK && tn_copy_running(&cached->copy))
                     AWAIT(co, (status = read_slice(cached)) != TENON_AGAIN || tn_co_go_on(co));
                 if (status == TENON_OK)
                     status = judge(cached);
@@ -355,7 +344,7 @@ static void cached_clear(struct tenon_task *task)
 
     if (cached->hub == NULL)
         return;
-    tn_file_close(&cached->input);
+    tn_copy_stop(&cached->copy);
     tn_hash_stop(&cached->hash);
     tn_names_clear(&cached->repositories);
     tn_names_clear(&cached->commits);
@@ -410,7 +399,7 @@ static tenon_status cached_new(tenon_hub *hub, const char *repository, const ten
         return status;
     cached->hub = tenon_hub_ref(hub);
     cached->verifies = verifies;
-    cached->input = -1;
+    tn_copy_init(&cached->copy, context);
     tn_names_init(&cached->repositories, &context->memory);
     tn_names_init(&cached->commits, &context->memory);
     tn_tree_init(&cached->tree, &context->memory);

@@ -24,7 +24,6 @@ void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task)
     fetch->co.context = context;
     fetch->co.status = TENON_OK;
     fetch->lock.fd = -1;
-    fetch->input = -1;
     tn_failure_init(&fetch->failure, memory, &context->secrets);
     tn_text_init(&fetch->place, memory, PATH_MAX);
     tn_text_init(&fetch->base, memory, PATH_MAX);
@@ -33,6 +32,7 @@ void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task)
     tn_text_init(&fetch->location, memory, 16 * 1024);
     tn_text_init(&fetch->cached, memory, PATH_MAX);
     tn_text_init(&fetch->memory, memory, SMALL);
+    tn_copy_init(&fetch->copy, context);
     tn_partial_init(&fetch->partial, context);
 }
 
@@ -69,7 +69,7 @@ void tn_fetch_clear(struct fetch *fetch)
     tn_timer_stop(fetch->co.context, &fetch->timer);
     tn_partial_release(&fetch->partial);
     tn_lock_release(&fetch->lock);
-    tn_file_close(&fetch->input);
+    tn_copy_stop(&fetch->copy);
     tn_hash_stop(&fetch->hash);
     tn_failure_clear(&fetch->failure);
     tn_text_clear(&fetch->place);
@@ -713,24 +713,12 @@ static int64_t changed_at(struct fetch *fetch)
 /* A slice of the source: TENON_AGAIN while there is more. */
 static tenon_status copy_slice(struct fetch *fetch)
 {
-    char *slice = tn_alloc(&fetch->co.context->memory, SLICE);
-    size_t got = 0;
-    tenon_status status = TENON_OK;
+    int64_t before = fetch->copy.bytes;
+    tenon_status status = tn_copy_slice(&fetch->copy, fetch->source, fetch->path, &fetch->failure);
 
-    if (slice == NULL)
-        return tn_fail_memory(&fetch->failure);
-    status = tn_file_read_at(fetch->input, slice, SLICE, fetch->hashed, &got, fetch->source, &fetch->failure);
-    if (status == TENON_OK)
-        status = tn_file_write_at(fetch->partial.data, slice, got, fetch->hashed, fetch->path, &fetch->failure);
-    if (status == TENON_OK) {
-        tn_hash_add(&fetch->hash, slice, got);
-        fetch->hashed += (int64_t)got;
-        show(fetch, (int64_t)got, false);
-        status = got == SLICE ? TENON_AGAIN : TENON_OK;
-    }
-    if (status == TENON_OK && (fetch->hashed != fetch->bytes || changed_at(fetch) != fetch->input_ns))
+    show(fetch, fetch->copy.bytes - before, false);
+    if (status == TENON_OK && (fetch->copy.bytes != fetch->bytes || changed_at(fetch) != fetch->source_ns))
         status = tn_fail(&fetch->failure, TENON_ERROR_INTEGRITY, "%s changed while it was read", fetch->source);
-    tn_release(&fetch->co.context->memory, slice);
     return status;
 }
 
@@ -741,10 +729,11 @@ static tenon_status start_copy(struct fetch *fetch)
 
     if (status == TENON_OK)
         status = check_room(fetch, fetch->bytes);
-    fetch->input = status == TENON_OK ? tn_file_open(fetch->source, FILE_READ, &fetch->failure) : -1;
-    fetch->input_ns = changed_at(fetch);
     if (status == TENON_OK)
-        status = fetch->input >= 0 ? start_hash(fetch) : fetch->failure.status;
+        status = start_hash(fetch);
+    if (status == TENON_OK)
+        status = tn_copy_start(&fetch->copy, fetch->source, fetch->partial.data, &fetch->hash, &fetch->failure);
+    fetch->source_ns = changed_at(fetch);
     return status;
 }
 
@@ -759,7 +748,7 @@ static tenon_status ask_instead(struct fetch *fetch)
     fetch->again = false;
     fetch->lies = 0;
     unshow(fetch);
-    tn_file_close(&fetch->input);
+    tn_copy_stop(&fetch->copy);
     return tn_partial_restart(&fetch->partial, &fetch->failure);
 }
 
@@ -775,31 +764,12 @@ static bool is_candidate(struct fetch *fetch)
     tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
     candidate = fetch->folder != NULL && !fetch->force && fetch->hashes && !fetch->present && !in_folder(fetch) &&
                 tn_file_look_at_link(tn_text(&fetch->target), &facts, &ignored) == TENON_OK && facts.regular && facts.bytes == fetch->bytes;
-    if (candidate)
-        fetch->input = tn_file_open(tn_text(&fetch->target), FILE_READ, &ignored);
-    candidate = candidate && fetch->input >= 0 && start_hash(fetch) == TENON_OK;
+    candidate = candidate && tn_copy_start(&fetch->copy, tn_text(&fetch->target), -1, &fetch->hash, &ignored) == TENON_OK &&
+                start_hash(fetch) == TENON_OK;
     if (!candidate)
-        tn_file_close(&fetch->input);
+        tn_copy_stop(&fetch->copy);
     tn_failure_clear(&ignored);
     return candidate;
-}
-
-/* A slice of it: TENON_AGAIN while there is more. */
-static tenon_status look_slice(struct fetch *fetch)
-{
-    char *slice = tn_alloc(&fetch->co.context->memory, SLICE);
-    size_t got = 0;
-    tenon_status status = slice != NULL ? TENON_OK : tn_fail_memory(&fetch->failure);
-
-    if (status == TENON_OK)
-        status = tn_file_read_at(fetch->input, slice, SLICE, fetch->hashed, &got, tn_text(&fetch->target), &fetch->failure);
-    if (status == TENON_OK) {
-        tn_hash_add(&fetch->hash, slice, got);
-        fetch->hashed += (int64_t)got;
-        status = got == SLICE ? TENON_AGAIN : TENON_OK;
-    }
-    tn_release(&fetch->co.context->memory, slice);
-    return status;
 }
 
 /* Is it the content? Then it only needs its note. */
@@ -808,7 +778,7 @@ static tenon_status judge_candidate(struct fetch *fetch)
     char hex[TN_HEX_MOST + 1];
     tenon_status status = tn_hash_end(&fetch->hash, hex, &fetch->failure);
 
-    tn_file_close(&fetch->input);
+    tn_copy_stop(&fetch->copy);
     if (status == TENON_OK && strcmp(hex, fetch->etag) == 0) {
         fetch->present = true;
         show(fetch, fetch->bytes, true);
@@ -926,7 +896,7 @@ static tenon_status fetch_step(struct co *co)
         goto done;
     status = prepare(fetch);
     if (status == TENON_OK && is_candidate(fetch)) {
-        AWAIT(co, (status = look_slice(fetch)) != TENON_AGAIN || tn_co_go_on(co));
+        AWAIT(co, (status = tn_copy_slice(&fetch->copy, tn_text(&fetch->target), "", &fetch->failure)) != TENON_AGAIN || tn_co_go_on(co));
         if (status == TENON_OK)
             status = judge_candidate(fetch);
     }

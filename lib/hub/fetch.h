@@ -9,6 +9,7 @@
 #define TN_FETCH_H
 
 #include "cache.h"
+#include "copy.h"
 #include "file.h"
 #include "hash.h"
 #include "hub.h"
@@ -78,8 +79,8 @@ struct fetch {
     bool again;                           /* begin anew */
     int32_t rounds;                       /* how often it was begun */
     int32_t lies;                         /* how often something was other than promised */
-    int input;                            /* of a copy */
-    int64_t input_ns;                     /* when the source was changed last, before it was read */
+    struct copy copy;                     /* from the source, or of nothing: what lies in the user's folder is read */
+    int64_t source_ns;                    /* when the source was changed last, before it was read */
 };
 
 void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task);

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "copy.h"
 #include "file.h"
 #include "folder.h"
 #include "hash.h"
@@ -20,7 +21,7 @@
 #include "operation.h"
 #include "path.h"
 
-enum { SLICE = 1024 * 1024, LOCK_POLL_MS = 50 };
+enum { LOCK_POLL_MS = 50 };
 
 struct publish {
     struct hub_task base;
@@ -45,10 +46,9 @@ struct publish {
     bool new_branch;
     size_t index;
     struct text source;
-    struct text incoming;     /* a blob before it has its name */
+    struct text incoming;     /* what is copied, before it has its name */
+    struct copy copy;         /* of a file into its blob, later of a blob into the plain file */
     struct hash hash;
-    int64_t hashed;
-    int input, output;
 };
 
 /* ---- paths ---- */
@@ -93,6 +93,7 @@ static tenon_status put(struct publish *publish, const char *folder, const char 
 
 /* ---- storing content ---- */
 
+/* Opens a file and what is to become of it. */
 static tenon_status open_blob(struct publish *publish, const char *folder, const char *path)
 {
     struct failure *failure = &publish->base.task.failure;
@@ -100,36 +101,33 @@ static tenon_status open_blob(struct publish *publish, const char *folder, const
 
     tn_text_reset(&publish->source);
     tn_text_format(&publish->source, "%s/%s", folder, path);
-    publish->hashed = 0;
     if (status == TENON_OK && publish->source.failed)
         status = tn_fail_memory(failure);
-    if (status != TENON_OK)
-        return status;
-    publish->input = tn_file_open(tn_text(&publish->source), FILE_READ, failure);
-    if (publish->input >= 0)
-        publish->output = tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, failure);
-    return publish->output >= 0 ? tn_hash_start(&publish->hash, HASH_SHA256, 0, failure) : failure->status;
+    if (status == TENON_OK)
+        status = tn_hash_start(&publish->hash, HASH_SHA256, 0, failure);
+    if (status == TENON_OK)
+        status = tn_copy_start(&publish->copy, tn_text(&publish->source), -1, &publish->hash, failure);
+    if (status == TENON_OK) {
+        publish->copy.output = tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, failure);
+        status = publish->copy.output >= 0 ? TENON_OK : failure->status;
+    }
+    return status;
 }
 
-/* TENON_AGAIN while there is more. */
-static tenon_status copy_slice(struct publish *publish)
+static void close_copy(struct publish *publish)
 {
-    struct tenon_task *task = &publish->base.task;
-    char *slice = tn_alloc(&task->handle.context->memory, SLICE);
-    size_t got = 0;
-    tenon_status status = slice != NULL ? TENON_OK : tn_fail_memory(&task->failure);
+    tn_copy_stop(&publish->copy);
+    tn_file_close(&publish->copy.output);
+}
+
+/* What was copied is durable and gets its name. */
+static tenon_status name_copy(struct publish *publish, const char *name)
+{
+    struct failure *failure = &publish->base.task.failure;
+    tenon_status status = tn_file_sync(publish->copy.output, tn_text(&publish->incoming), failure);
 
     if (status == TENON_OK)
-        status = tn_file_read_at(publish->input, slice, SLICE, publish->hashed, &got, tn_text(&publish->source), &task->failure);
-    if (status == TENON_OK)
-        status = tn_file_write(publish->output, slice, got, tn_text(&publish->incoming), &task->failure);
-    if (status == TENON_OK) {
-        tn_hash_add(&publish->hash, slice, got);
-        publish->hashed += (int64_t)got;
-        task->progress.bytes += (int64_t)got;
-        status = got == SLICE ? TENON_AGAIN : TENON_OK;
-    }
-    tn_release(&task->handle.context->memory, slice);
+        status = tn_file_rename(tn_text(&publish->incoming), name, failure);
     return status;
 }
 
@@ -144,7 +142,7 @@ static tenon_status close_blob(struct publish *publish, struct tree *tree, struc
     tn_text_init(&blob, &publish->base.task.handle.context->memory, PATH_MAX);
     if (status == TENON_OK)
         status = history_path(publish, "blobs/", hex, "", &blob);
-    file->bytes = publish->hashed;
+    file->bytes = publish->copy.bytes;
     file->etag = status == TENON_OK ? tn_arena_copy(&tree->arena, hex) : "";
     if (file->etag == NULL) {
         file->etag = "";
@@ -152,13 +150,9 @@ static tenon_status close_blob(struct publish *publish, struct tree *tree, struc
     }
     if (status == TENON_OK && tn_file_exists(tn_text(&blob)))
         status = tn_file_remove(tn_text(&publish->incoming), failure);
-    else if (status == TENON_OK) {
-        status = tn_file_sync(publish->output, tn_text(&publish->incoming), failure);
-        if (status == TENON_OK)
-            status = tn_file_rename(tn_text(&publish->incoming), tn_text(&blob), failure);
-    }
-    tn_file_close(&publish->input);
-    tn_file_close(&publish->output);
+    else if (status == TENON_OK)
+        status = name_copy(publish, tn_text(&blob));
+    close_copy(publish);
     if (status == TENON_OK)
         tn_text_reset(&publish->incoming);
     tn_text_clear(&blob);
@@ -171,6 +165,30 @@ static struct tree_file *next_unstored(struct publish *publish, struct tree *tre
     while (publish->index < tree->count && *tree->files[publish->index].etag != '\0')
         publish->index++;
     return publish->index < tree->count ? &tree->files[publish->index] : NULL;
+}
+
+/* A slice of the next file below a folder: TENON_AGAIN until the content of all is stored. */
+static tenon_status store_slice(struct publish *publish, const char *folder, struct tree *tree)
+{
+    struct tenon_task *task = &publish->base.task;
+    struct tree_file *file = next_unstored(publish, tree);
+    tenon_status status = TENON_OK;
+    int64_t before;
+
+    if (file == NULL)
+        return TENON_OK;
+    if (!tn_copy_running(&publish->copy))
+        status = open_blob(publish, folder, file->path);
+    before = publish->copy.bytes;
+    if (status == TENON_OK)
+        status = tn_copy_slice(&publish->copy, tn_text(&publish->source), tn_text(&publish->incoming), &task->failure);
+    task->progress.bytes += publish->copy.bytes - before;
+    if (status == TENON_OK) {
+        status = close_blob(publish, tree, file);
+        task->progress.items++;
+        status = status == TENON_OK ? TENON_AGAIN : status;
+    }
+    return status;
 }
 
 /* ---- before ---- */
@@ -267,6 +285,18 @@ static tenon_status check_parent(struct publish *publish)
     return tn_hint(&publish->base.task.failure, "Somebody published meanwhile: look at what is there, and publish again.");
 }
 
+/* What is to be stored, for the progress. */
+static void count_unstored(struct tenon_task *task, const struct tree *tree)
+{
+    tenon_progress *progress = &task->progress;
+
+    for (size_t i = 0; i < tree->count; i++)
+        if (*tree->files[i].etag == '\0') {
+            progress->bytes_total = tn_sum_of_sizes(progress->bytes_total, tree->files[i].bytes);
+            progress->items_total++;
+        }
+}
+
 /* What the new commit is to be based on. */
 static tenon_status open_parent(struct publish *publish)
 {
@@ -282,6 +312,7 @@ static tenon_status open_parent(struct publish *publish)
         status = open_branch(publish, publish->new_branch ? "main" : publish->branch);
     if (status == TENON_OK)
         status = check_parent(publish);
+    count_unstored(&publish->base.task, &publish->old);
     tn_names_clear(&branches);
     return status;
 }
@@ -296,10 +327,8 @@ static tenon_status choose_files(struct publish *publish)
         tn_hint(&task->failure, "Give the folder whose files are to be published.");
     } else
         status = tn_folder_choose(publish->folder, publish->allow, publish->ignore, &publish->files, &task->failure);
-    task->progress.bytes_total = 0;
-    for (size_t i = 0; i < publish->files.count; i++)
-        task->progress.bytes_total = tn_sum_of_sizes(task->progress.bytes_total, publish->files.files[i].bytes);
-    task->progress.items_total = (int64_t)publish->files.count;
+    task->progress.bytes_total = task->progress.items_total = 0;
+    count_unstored(task, &publish->files);
     return status;
 }
 
@@ -448,28 +477,48 @@ static tenon_status open_view(struct publish *publish)
     return status;
 }
 
-static tenon_status show_file(struct publish *publish, const struct tree_file *file, const char *place)
+/* Opens the content of a file and what is to become the plain file. */
+static tenon_status open_plain(struct publish *publish, const struct tree_file *file)
 {
     struct failure *failure = &publish->base.task.failure;
-    struct text blob, scratch;
-    tenon_status status;
+    tenon_status status = tn_local_check_links(tn_text(&publish->repository), file->path, publish->source.memory, failure);
 
-    tn_text_init(&blob, &publish->base.task.handle.context->memory, PATH_MAX);
-    tn_text_init(&scratch, blob.memory, PATH_MAX);
-    status = tn_local_check_links(tn_text(&publish->repository), file->path, blob.memory, failure);
     if (status == TENON_OK)
-        status = history_path(publish, "blobs/", file->etag, "", &blob);
+        status = history_path(publish, "blobs/", file->etag, "", &publish->source);
     if (status == TENON_OK)
-        status = scratch_path(publish, &scratch);
+        status = scratch_path(publish, &publish->incoming);
     if (status == TENON_OK)
-        status = tn_folder_make_above(place, failure);
-    if (status == TENON_OK)
-        status = tn_file_copy(tn_text(&blob), tn_text(&scratch), failure);
-    if (status == TENON_OK)
-        status = tn_file_rename(tn_text(&scratch), place, failure);
-    tn_text_clear(&scratch);
-    tn_text_clear(&blob);
+        status = tn_copy_start(&publish->copy, tn_text(&publish->source), -1, NULL, failure);
+    if (status == TENON_OK) {
+        publish->copy.output = tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, failure);
+        status = publish->copy.output >= 0 ? TENON_OK : failure->status;
+    }
     return status;
+}
+
+/* The plain file at one moment. */
+static tenon_status close_plain(struct publish *publish, const char *place)
+{
+    tenon_status status = tn_folder_make_above(place, &publish->base.task.failure);
+
+    if (status == TENON_OK)
+        status = name_copy(publish, place);
+    close_copy(publish);
+    if (status == TENON_OK)
+        tn_text_reset(&publish->incoming);
+    return status;
+}
+
+/* A slice of a plain file: TENON_AGAIN while there is more. Where the file system can, it shares the content. */
+static tenon_status show_slice(struct publish *publish, const struct tree_file *file, const char *place)
+{
+    bool begins = !tn_copy_running(&publish->copy), shared;
+    tenon_status status = begins ? open_plain(publish, file) : TENON_OK;
+
+    shared = begins && status == TENON_OK && tn_file_share(publish->copy.input, publish->copy.output);
+    if (status == TENON_OK && !shared)
+        status = tn_copy_slice(&publish->copy, tn_text(&publish->source), tn_text(&publish->incoming), &publish->base.task.failure);
+    return status == TENON_OK ? close_plain(publish, place) : status;
 }
 
 /* True when the plain file is known to be that of the commit: it was so in the parent, and the plain files showed that. */
@@ -480,7 +529,7 @@ static bool is_shown(const struct publish *publish, const struct tree_file *file
     return old != NULL && strcmp(old->etag, file->etag) == 0 && strcmp(publish->view, publish->old_commit) == 0 && tn_file_exists(place);
 }
 
-/* One file of the commit: TENON_AGAIN while there may be more. */
+/* A slice of the next file of the commit: TENON_AGAIN while there may be more. */
 static tenon_status show_next(struct publish *publish)
 {
     struct tenon_task *task = &publish->base.task;
@@ -490,13 +539,14 @@ static tenon_status show_next(struct publish *publish)
 
     if (publish->index >= publish->shown.count)
         return publish->shown.count > 0 ? put(publish, "view", "", "", publish->commit) : TENON_OK;
-    file = &publish->shown.files[publish->index++];
+    file = &publish->shown.files[publish->index];
     tn_text_init(&place, &task->handle.context->memory, PATH_MAX);
     tn_text_format(&place, "%s/%s", tn_text(&publish->repository), file->path);
     if (place.failed)
         status = tn_fail_memory(&task->failure);
-    else if (!is_shown(publish, file, tn_text(&place)))
-        status = show_file(publish, file, tn_text(&place));
+    else if (tn_copy_running(&publish->copy) || !is_shown(publish, file, tn_text(&place)))
+        status = show_slice(publish, file, tn_text(&place));
+    publish->index += status == TENON_OK;
     tn_text_clear(&place);
     return status == TENON_OK ? TENON_AGAIN : status;
 }
@@ -534,7 +584,6 @@ static tenon_status publish_step(struct co *co)
     struct publish *publish = TN_CONTAINER(co, struct publish, base.task.co);
     struct tenon_task *task = &publish->base.task;
     tenon_status status = TENON_OK;
-    struct tree_file *file;
 
     CO_BEGIN(co);
     tn_task_stage(task, "publishing", publish->base.repository.id);
@@ -553,22 +602,11 @@ static tenon_status publish_step(struct co *co)
         status = check_names(publish);
 
     /* The content of the folder; and of a plain repository that becomes one with a history. */
-    while (status == TENON_OK && (file = next_unstored(publish, &publish->files)) != NULL) {
-        status = open_blob(publish, publish->folder, file->path);
-        if (status == TENON_OK)
-            AWAIT(co, (status = copy_slice(publish)) != TENON_AGAIN || tn_co_go_on(co));
-        if (status == TENON_OK)
-            status = close_blob(publish, &publish->files, next_unstored(publish, &publish->files));
-        task->progress.items++;
-    }
+    if (status == TENON_OK)
+        AWAIT(co, (status = store_slice(publish, publish->folder, &publish->files)) != TENON_AGAIN || tn_co_go_on(co));
     publish->index = 0;
-    while (status == TENON_OK && (file = next_unstored(publish, &publish->old)) != NULL) {
-        status = open_blob(publish, tn_text(&publish->repository), file->path);
-        if (status == TENON_OK)
-            AWAIT(co, (status = copy_slice(publish)) != TENON_AGAIN || tn_co_go_on(co));
-        if (status == TENON_OK)
-            status = close_blob(publish, &publish->old, next_unstored(publish, &publish->old));
-    }
+    if (status == TENON_OK)
+        AWAIT(co, (status = store_slice(publish, tn_text(&publish->repository), &publish->old)) != TENON_AGAIN || tn_co_go_on(co));
 
     if (status == TENON_OK)
         status = commit(publish);
@@ -597,8 +635,7 @@ static void clear_own(struct publish *publish)
         tn_failure_clear(&ignored);
     }
     tn_timer_stop(task->handle.context, &publish->timer);
-    tn_file_close(&publish->input);
-    tn_file_close(&publish->output);
+    close_copy(publish);
     tn_lock_release(&publish->lock);
     tn_hash_stop(&publish->hash);
     tn_tree_clear(&publish->old);
@@ -630,7 +667,8 @@ static tenon_status fill(struct publish *publish, const tenon_publish_options *o
     const struct memory *memory = &context->memory;
     tenon_status status = TENON_OK;
 
-    publish->input = publish->output = publish->lock.fd = -1;
+    publish->lock.fd = -1;
+    tn_copy_init(&publish->copy, context);
     tn_tree_init(&publish->old, memory);
     tn_tree_init(&publish->files, memory);
     tn_tree_init(&publish->shown, memory);

@@ -14,6 +14,7 @@
  *   FAULTS_FAIL_AT=N         the Nth change is not made: it fails with EIO
  *   FAULTS_BELOW=PATH        only changes of what is below PATH are counted for these two
  *   FAULTS_REPORT=PATH       how many changes there were is written to PATH when the program ends
+ *   FAULTS_WAITS=PATH        the most bytes of a file that one call had to make durable is written to PATH then
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +30,10 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static long long written, changes;
+enum { DESCRIPTORS = 1024 };
+
+static long long written, changes, longest_wait;
+static long long waiting[DESCRIPTORS]; /* bytes written since they were made durable last */
 
 /* Is path the one that the variable names, or below it? */
 static int is_below(const char *path, const char *variable)
@@ -62,17 +66,31 @@ static int count(const char *path)
     return -1;
 }
 
-__attribute__((destructor)) static void report(void)
+static void tell(const char *variable, long long number)
 {
-    const char *path = getenv("FAULTS_REPORT");
+    const char *path = getenv(variable);
     char digits[24];
     int fd = path != NULL ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
 
     if (fd >= 0) {
-        snprintf(digits, sizeof digits, "%lld", changes);
+        snprintf(digits, sizeof digits, "%lld", number);
         syscall(SYS_write, fd, digits, strlen(digits));
         close(fd);
     }
+}
+
+__attribute__((destructor)) static void report(void)
+{
+    tell("FAULTS_REPORT", changes);
+    tell("FAULTS_WAITS", longest_wait);
+}
+
+/* So many bytes more are to be made durable some time. */
+static ssize_t wait_for(int fd, ssize_t size)
+{
+    if (fd < DESCRIPTORS && size > 0)
+        waiting[fd] += size;
+    return size;
 }
 
 /* 0, or -1 with errno for a path that cannot be changed. */
@@ -143,14 +161,14 @@ ssize_t write(int fd, const void *data, size_t size)
 {
     ssize_t fits = may_write(fd) == 0 ? room_for(fd, size, place_of(fd)) : -1;
 
-    return fits < 0 ? -1 : (ssize_t)syscall(SYS_write, fd, data, (size_t)fits);
+    return fits < 0 ? -1 : wait_for(fd, (ssize_t)syscall(SYS_write, fd, data, (size_t)fits));
 }
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
     ssize_t fits = may_write(fd) == 0 ? room_for(fd, size, offset) : -1;
 
-    return fits < 0 ? -1 : (ssize_t)syscall(SYS_pwrite64, fd, data, (size_t)fits, offset);
+    return fits < 0 ? -1 : wait_for(fd, (ssize_t)syscall(SYS_pwrite64, fd, data, (size_t)fits, offset));
 }
 
 /* A copy inside the kernel would not be counted. */
@@ -162,7 +180,7 @@ ssize_t copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, 
     }
     if (may_write(to) != 0)
         return -1;
-    return (ssize_t)syscall(SYS_copy_file_range, from, from_offset, to, to_offset, size, flags);
+    return wait_for(to, (ssize_t)syscall(SYS_copy_file_range, from, from_offset, to, to_offset, size, flags));
 }
 
 static int sync_by(long call, int fd)
@@ -171,6 +189,10 @@ static int sync_by(long call, int fd)
 
     if (may_write(fd) != 0)
         return -1;
+    if (fd < DESCRIPTORS) {
+        longest_wait = waiting[fd] > longest_wait ? waiting[fd] : longest_wait;
+        waiting[fd] = 0;
+    }
     return sync != NULL && strcmp(sync, "none") == 0 ? 0 : (int)syscall(call, fd);
 }
 
@@ -203,6 +225,7 @@ int open(const char *path, int flags, ...)
 {
     va_list arguments;
     mode_t mode;
+    int fd;
 
     va_start(arguments, flags);
     mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
@@ -213,7 +236,10 @@ int open(const char *path, int flags, ...)
         errno = EACCES;
         return -1;
     }
-    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    if (fd >= 0 && fd < DESCRIPTORS)
+        waiting[fd] = 0;
+    return fd;
 }
 
 int mkdir(const char *path, mode_t mode)

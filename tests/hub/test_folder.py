@@ -710,6 +710,26 @@ class Together(Case):
             fcntl.flock(held, fcntl.LOCK_UN)
         self.assertEqual(running.wait().status, "OK")
 
+    def longest_wait(self, *arguments, **options):
+        """The most bytes that one call has to make durable in a run."""
+        report = os.path.join(self.home, "waits")
+        outcome = self.good(*arguments, settings={"hub.part_bytes": 4 * MIB}, preload={"FAULTS_WAITS": report}, **options)
+        waits = int(read(report))
+        self.assertGreater(waits, 0)
+        return waits, outcome
+
+    def test_the_disk_is_never_far_behind(self):
+        """No turn of the loop waits until all of a large file is durable: it becomes so on the way."""
+        data = os.urandom(MIB) * 40
+        fill(self.work, {"large.bin": data})
+        waits, _ = self.longest_wait("publish", "acme/small", "--folder", self.work)
+        self.assertLessEqual(waits, 5 * MIB)
+        self.assertEqual(self.plain(), {"large.bin": data})
+        for arguments in ((), ("--folder", os.path.join(self.home, "into"))):
+            waits, outcome = self.longest_wait("download", "acme/small", "large.bin", *arguments)
+            self.assertLessEqual(waits, 5 * MIB)
+            self.assertEqual(read(outcome.text), data)
+
     def test_cancelled(self):
         commit = self.publish({"a": "1"})
         fill(self.work, {"b.bin": b"b" * (8 * MIB), "c.bin": b"c" * (8 * MIB)})

@@ -2,6 +2,7 @@
 while the hub trickles and stalls; and the programs that tenon was designed for, run whole."""
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -32,6 +33,18 @@ HUB = "file://" + os.path.join(ROOT, "examples", "hub")
 
 # Nothing here is measured against a clock but this: how long a loop that is not held up may take at most, by far.
 GENEROUS_S = 1.0
+
+
+def shares_content(folder):
+    """Whether the file system can make a copy that shares its content with the original."""
+    with tempfile.TemporaryFile(dir=folder) as one, tempfile.TemporaryFile(dir=folder) as other:
+        one.write(b"x" * 65536)
+        one.flush()
+        try:
+            fcntl.ioctl(other, 0x40049409, one.fileno())  # FICLONE
+            return True
+        except OSError:
+            return False
 
 
 def setUpModule():
@@ -263,6 +276,81 @@ class Asyncio(Case):
         self.assertEqual(state, tenon.Status.ERROR_CANCELLED)
         self.assertLess(took, GENEROUS_S)
         self.check_loop()
+
+    # What is published: large enough that a loop which is held up by all of it, or by one of its files, would tick a few times.
+    FILES = {"a.bin": 150 * MIB, "b.bin": 50 * MIB}
+
+    def make_files(self):
+        """The folder to be published, and an opened file: hub to publish it to."""
+        folder = os.path.join(self.home, "work")
+        os.makedirs(folder)
+        os.makedirs(os.path.join(self.home, "repositories"))
+        for name, size in self.FILES.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(os.urandom(MIB) * (size // MIB))
+        return folder, tenon.Hub("file://" + os.path.join(self.home, "repositories"), context=self.context)
+
+    def in_place(self, *parts):
+        return os.path.join(self.home, "repositories", "acme", "large", *parts)
+
+    async def turns(self, task, until=lambda: False):
+        """How many turns the loop makes until the task has ended, or until something is so."""
+        count = 0
+        while task.state() == tenon.Status.AGAIN and not until():
+            await asyncio.sleep(0)
+            count += 1
+        return count
+
+    def test_publishing(self):
+        """The loop ticks while 200 MB are stored and laid out, and while they are downloaded from there."""
+        folder, target = self.make_files()
+        slices = sum(self.FILES.values()) // MIB
+
+        async def follow(start, *arguments, **options):
+            task = start("acme/large", *arguments, **options)
+            waiter = asyncio.ensure_future(task)
+            turns, progress = await self.turns(task), task.progress()
+            return await waiter, turns, progress
+
+        def check(turns, progress, least):
+            self.tell(turns=turns)
+            self.assertGreaterEqual(turns, least)
+            self.assertEqual((progress.bytes, progress.bytes_total), (slices * MIB, slices * MIB))
+            self.assertEqual((progress.items, progress.items_total), (len(self.FILES), len(self.FILES)))
+
+        _, turns, progress = self.run_async(lambda: follow(target.start_publish, folder=folder))
+        # Once into the history and, unless the file system shares the content, once more beside it.
+        check(turns, progress, slices * (1 if shares_content(self.home) else 2))
+        for name, size in self.FILES.items():
+            self.assertEqual(os.path.getsize(self.in_place(name)), size)
+        place, turns, progress = self.run_async(lambda: follow(target.start_snapshot))
+        # Both files at once.
+        check(turns, progress, max(self.FILES.values()) // MIB)
+        self.assertEqual(sorted(os.listdir(place)), sorted(self.FILES))
+
+    def test_publishing_cancelled(self):
+        """Cancelled while the content is stored there is no commit, later there is one; what was begun is gone, and may be done again."""
+        folder, target = self.make_files()
+        blobs = self.in_place(".tenon", "blobs")
+        cases = ((0, lambda: task.progress().bytes > 100 * MIB), (1, lambda: os.path.exists(self.in_place(".tenon", "refs", "heads", "main"))))
+        for commits, until in cases:
+            async def body():
+                nonlocal task
+                task = target.start_publish("acme/large", folder=folder)
+                waiter = asyncio.ensure_future(task)
+                await self.turns(task, until)
+                waiter.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await waiter
+            task = None
+            self.run_async(body)
+            self.assertEqual(len(os.listdir(self.in_place(".tenon", "commits"))), commits)
+            self.assertEqual([name for name in os.listdir(blobs) if "incomplete" in name], [])
+            self.assertLess(len(os.listdir(self.in_place())), 1 + len(self.FILES))
+        commit = target.publish("acme/large", folder=folder)
+        self.assertEqual(os.listdir(self.in_place(".tenon", "commits")), [commit + ".json"])
+        for name in self.FILES:
+            self.assertEqual(os.path.getsize(self.in_place(name)), self.FILES[name])
 
 
 class Dreams(Case):
