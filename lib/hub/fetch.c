@@ -850,6 +850,37 @@ static tenon_status place(struct fetch *fetch)
     return status;
 }
 
+/* Is the folder that holds the file at path still there? */
+static bool has_folder(const struct text *path)
+{
+    struct text folder;
+    bool has;
+
+    tn_text_init(&folder, path->memory, PATH_MAX);
+    tn_text_add_n(&folder, tn_text(path), (size_t)(tn_path_name(tn_text(path)) - tn_text(path)));
+    has = folder.failed || tn_folder_exists(tn_text(&folder));
+    tn_text_clear(&folder);
+    return has;
+}
+
+/*
+ * Why a file that had come could not be placed, where somebody removed the place: forgot the repository, say. It is not made
+ * anew: of a snapshot other files would be missing in it.
+ */
+static tenon_status explain(struct fetch *fetch, tenon_status status)
+{
+    bool by_disk = (status == TENON_ERROR_NOT_FOUND || status == TENON_ERROR_IO) && fetch->failure.http_status == 0;
+
+    if (!by_disk || (has_folder(&fetch->base) && has_folder(&fetch->target)))
+        return status;
+    tn_failure_clear(&fetch->failure);
+    if (fetch->folder != NULL)
+        tn_fail(&fetch->failure, TENON_ERROR_IO, "%s was removed while %s was downloaded into it", fetch->folder, fetch->path);
+    else
+        tn_fail(&fetch->failure, TENON_ERROR_IO, "%s was removed from the cache while %s was downloaded", fetch->repository->id, fetch->path);
+    return tn_hint(&fetch->failure, "Download it again.");
+}
+
 /* All that came is durable before the lock is taken: others wait for that. */
 static tenon_status make_durable(struct fetch *fetch)
 {
@@ -939,6 +970,8 @@ static tenon_status fetch_step(struct co *co)
         AWAIT(co, !tn_timer_running(&fetch->timer) && (status = take_lock(fetch)) != TENON_AGAIN);
     if (status == TENON_OK)
         status = place(fetch);
+    if (status != TENON_OK)
+        status = explain(fetch, status);
     CO_END(co);
 done:
     return status;

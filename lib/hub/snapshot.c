@@ -109,7 +109,7 @@ static void choose(struct snapshot *snapshot)
 
 /* ---- without the hub ---- */
 
-/* The first chosen file that the cache lacks; NULL when it is complete. */
+/* The first chosen file that the cache lacks; NULL when it is complete, or there is no memory to look. */
 static const struct tree_file *first_missing(struct snapshot *snapshot)
 {
     const struct tree_file *missing = NULL;
@@ -117,7 +117,7 @@ static const struct tree_file *first_missing(struct snapshot *snapshot)
 
     tn_text_init(&path, &snapshot->base.task.handle.context->memory, PATH_MAX);
     for (size_t i = 0; i < snapshot->tree.count && missing == NULL; i++)
-        if (!tn_cache_has(&snapshot->base.cache, snapshot->commit, snapshot->tree.files[i].path, snapshot->tree.files[i].bytes, &path))
+        if (!tn_cache_has(&snapshot->base.cache, snapshot->commit, snapshot->tree.files[i].path, snapshot->tree.files[i].bytes, &path) && !path.failed)
             missing = &snapshot->tree.files[i];
     tn_text_clear(&path);
     return missing;
@@ -320,6 +320,18 @@ static tenon_status set_result(struct snapshot *snapshot)
     return status;
 }
 
+/* What was here at first, or came, may have been removed from the cache since. */
+static tenon_status check_complete(struct snapshot *snapshot)
+{
+    struct failure *failure = &snapshot->base.task.failure;
+    const struct tree_file *missing = snapshot->folder == NULL ? first_missing(snapshot) : NULL;
+
+    if (missing == NULL)
+        return TENON_OK;
+    tn_fail(failure, TENON_ERROR_IO, "%s was removed from the cache while it was downloaded: %s is gone", snapshot->base.repository.id, missing->path);
+    return tn_hint(failure, "Download it again.");
+}
+
 /* In the user's folder the notes lie in as many folders as the files do: each is looked at once, where its files stand together. */
 static void sweep(struct snapshot *snapshot)
 {
@@ -444,6 +456,8 @@ static tenon_status snapshot_step(struct co *co)
         status = make_slots(snapshot);
     if (status == TENON_OK)
         AWAIT(co, (status = pump(snapshot)) != TENON_AGAIN);
+    if (status == TENON_OK)
+        status = check_complete(snapshot);
     if (status == TENON_OK && snapshot->tree_is_new && snapshot->allow == NULL && snapshot->ignore == NULL)
         write_listing(snapshot);
     if (status == TENON_OK)

@@ -1230,6 +1230,49 @@ class Cache(Case):
         self.assertFalse(os.path.exists(self.folder_of("acme/small")))
         self.bad("NOT_FOUND", "forget", "acme/small")
 
+    def assert_removed(self, outcome, path):
+        self.assertEqual(outcome.status, "IO", str(outcome))
+        self.assertRegex(outcome.error["message"], f"was removed .*{path}")
+        self.assertEqual(outcome.error["hint"], "Download it again.")
+
+    def test_forgotten_meanwhile(self):
+        """Whoever waits for a file of a repository that somebody forgets is told so, and gets it by asking again."""
+        for path, fault in (("model.bin", {"origin": "cdn", "stall": {"at": 4 * MIB}}), ("README.md", {"method": "GET", "path": "README.md", "stall_headers": True})):
+            repository = "acme/large" if path == "model.bin" else "acme/small"
+            self.hub.clear()
+            self.hub.faults(fault)
+            running = self.start("download", repository, path, settings={"hub.parts": 1})
+            self.hub.wait(stalled=1)
+            self.good("forget", repository)
+            self.hub.clear_faults()
+            self.assert_removed(running.wait(), path)
+            self.assertFalse(os.path.exists(self.folder_of(repository)))
+            self.good("download", repository, path)
+        self.assert_sound()
+
+    def test_snapshot_forgotten_meanwhile(self):
+        """A snapshot is not said to be whole when what came first was removed."""
+        last = max(self.small["files"])
+        self.hub.faults({"path": last, "stall_headers": True})
+        running = self.start("snapshot", "acme/small", settings={"hub.files": 1})
+        self.hub.wait(stalled=1)
+        self.good("forget", "acme/small")
+        os.makedirs(os.path.join(self.folder_of("acme/small"), "blobs"))
+        self.hub.clear_faults()
+        self.assert_removed(running.wait(), "")
+        self.good("snapshot", "acme/small")
+        self.assert_sound()
+
+    def test_folder_removed_meanwhile(self):
+        self.hub.faults({"origin": "cdn", "stall": {"at": 4 * MIB}})
+        folder = os.path.join(self.cache, "..", "mine")
+        running = self.start("download", "acme/large", "model.bin", "--folder", folder, settings={"hub.parts": 1})
+        self.hub.wait(stalled=1)
+        shutil.rmtree(folder)
+        self.hub.clear_faults()
+        self.assert_removed(running.wait(), "model.bin")
+        self.good("download", "acme/large", "model.bin", "--folder", folder)
+
 
 class Processes(Case):
     """Several at once, and those that are stopped."""
