@@ -268,11 +268,11 @@ static tenon_status wait_for_owner(struct fetch *fetch)
     return status;
 }
 
-/* What killed processes left of a content that is there; somebody who lives may be fetching it anew. */
+/* What killed processes left of a content that is there. */
 static void clear_away(struct fetch *fetch)
 {
-    if (!fetch->in_memory && !tn_partial_is_claimed(&fetch->partial, tn_text(&fetch->base)))
-        tn_partial_clear_away(&fetch->partial, tn_text(&fetch->base));
+    if (!fetch->in_memory)
+        tn_partial_clear_away(fetch->co.context, tn_text(&fetch->base));
 }
 
 /*

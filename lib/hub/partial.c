@@ -1,259 +1,14 @@
 #include "partial.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "hash.h"
+#include "file.h"
 #include "path.h"
 #include "process.h"
 
-enum { SLOT = 4096, SILENT_MS = 15000 };
-
-/* ---- ranges ---- */
-
-bool tn_ranges_add(struct ranges *ranges, int64_t first, int64_t end)
-{
-    int32_t from = 0, to;
-
-    if (first >= end)
-        return true;
-    while (from < ranges->count && ranges->at[from].end < first)
-        from++;
-    to = from;
-    while (to < ranges->count && ranges->at[to].first <= end) {
-        first = ranges->at[to].first < first ? ranges->at[to].first : first;
-        end = ranges->at[to].end > end ? ranges->at[to].end : end;
-        to++;
-    }
-    if (from == to && ranges->count == TN_RANGES)
-        return false;
-    memmove(&ranges->at[from + 1], &ranges->at[to], (size_t)(ranges->count - to) * sizeof ranges->at[0]);
-    ranges->count += 1 - (to - from);
-    ranges->at[from].first = first;
-    ranges->at[from].end = end;
-    return true;
-}
-
-int64_t tn_ranges_sum(const struct ranges *ranges)
-{
-    int64_t sum = 0;
-
-    for (int32_t i = 0; i < ranges->count; i++)
-        sum += ranges->at[i].end - ranges->at[i].first;
-    return sum;
-}
-
-int64_t tn_ranges_reach(const struct ranges *ranges, int64_t at)
-{
-    for (int32_t i = 0; i < ranges->count; i++)
-        if (at >= ranges->at[i].first && at < ranges->at[i].end)
-            at = ranges->at[i].end;
-    return at;
-}
-
-int64_t tn_ranges_next(const struct ranges *ranges, int64_t at, int64_t limit)
-{
-    for (int32_t i = 0; i < ranges->count; i++)
-        if (ranges->at[i].end > at)
-            return ranges->at[i].first > at ? ranges->at[i].first : at;
-    return limit;
-}
-
-/* ---- the journal as text ---- */
-
-/* One line "key value\n" at *text; the value goes to out. */
-static bool take_line(const char **text, const char *key, char *out, size_t size)
-{
-    size_t length = strlen(key), value;
-
-    if (strncmp(*text, key, length) != 0 || (*text)[length] != ' ')
-        return false;
-    *text += length + 1;
-    value = strcspn(*text, "\n");
-    if (value >= size || (*text)[value] != '\n')
-        return false;
-    memcpy(out, *text, value);
-    out[value] = '\0';
-    *text += value + 1;
-    return true;
-}
-
-static bool take_integer_line(const char **text, const char *key, int64_t *number)
-{
-    char value[24];
-
-    return take_line(text, key, value, sizeof value) && tn_parse_integer(value, number);
-}
-
-/* "0-100 200-300", in order, inside the file. */
-static bool parse_ranges(const char *text, int64_t size, struct ranges *ranges)
-{
-    int64_t last = -1;
-
-    ranges->count = 0;
-    while (*text != '\0') {
-        char *end;
-        long long first = strtoll(text, &end, 10), stop;
-
-        if (end == text || *end != '-' || ranges->count == TN_RANGES)
-            return false;
-        text = end + 1;
-        stop = strtoll(text, &end, 10);
-        if (end == text || (*end != ' ' && *end != '\0') || first <= last || stop <= first || stop > size)
-            return false;
-        ranges->at[ranges->count].first = first;
-        ranges->at[ranges->count].end = stop;
-        ranges->count++;
-        last = stop;
-        text = *end == ' ' ? end + 1 : end;
-    }
-    return true;
-}
-
-static bool parse_owner(const char *text, struct journal *journal)
-{
-    int space = 0;
-
-    if (strcmp(text, "-") == 0)
-        return true;
-    return sscanf(text, "%9" SCNd32 " %18" SCNd64 " %n", &journal->owner, &journal->owner_start, &space) == 2 && space > 0 &&
-           journal->owner > 0 && snprintf(journal->world, sizeof journal->world, "%s", text + space) < (int)sizeof journal->world;
-}
-
-static bool is_data_name(const char *name)
-{
-    return tn_path_is_safe(name, NULL) && strchr(name, '/') == NULL && tn_ends_with(name, ".tenon.incomplete");
-}
-
-static bool hash_agrees(const char *start, const char *end, const char *said, struct failure *failure)
-{
-    char hex[TN_HEX_MOST + 1];
-
-    return tn_hash_bytes(HASH_SHA256, start, (size_t)(end - start), hex, failure) == TENON_OK && strcmp(hex, said) == 0;
-}
-
-bool tn_journal_parse(const char *text, size_t length, struct journal *journal, struct failure *failure)
-{
-    char value[SLOT];
-    const char *at = text, *body;
-
-    memset(journal, 0, sizeof *journal);
-    if (memchr(text, '\0', length) == NULL || !take_line(&at, "tenon-partial", value, sizeof value) || strcmp(value, "1") != 0)
-        return false;
-    if (!take_line(&at, "data", journal->data, sizeof journal->data) || !is_data_name(journal->data) ||
-        !take_integer_line(&at, "size", &journal->size) || !take_integer_line(&at, "sequence", &journal->sequence) ||
-        !take_line(&at, "owner", value, sizeof value) || !parse_owner(value, journal) ||
-        !take_line(&at, "durable", value, sizeof value) || !parse_ranges(value, journal->size, &journal->durable))
-        return false;
-    body = at;
-    return take_line(&at, "check", value, sizeof value) && hash_agrees(text, body, value, failure);
-}
-
-static bool read_slots(int fd, const char *path, const struct memory *memory, struct journal *journal)
-{
-    char *slots = tn_alloc(memory, 2 * SLOT + 1);
-    struct journal other;
-    struct failure ignored;
-    size_t got = 0;
-    bool found = false;
-
-    tn_failure_init(&ignored, memory, NULL);
-    if (slots != NULL && tn_file_read_at(fd, slots, 2 * SLOT, 0, &got, path, &ignored) == TENON_OK) {
-        found = got > 0 && tn_journal_parse(slots, got < SLOT ? got + 1 : SLOT, journal, &ignored);
-        if (got > SLOT && tn_journal_parse(slots + SLOT, got - SLOT + 1, &other, &ignored) &&
-            (!found || other.sequence > journal->sequence)) {
-            *journal = other;
-            found = true;
-        }
-    }
-    tn_release(memory, slots);
-    tn_failure_clear(&ignored);
-    return found;
-}
-
-bool tn_journal_read(const char *path, const struct memory *memory, struct journal *journal)
-{
-    struct failure ignored;
-    int fd;
-    bool found;
-
-    tn_failure_init(&ignored, memory, NULL);
-    fd = tn_file_open(path, FILE_READ, &ignored);
-    found = fd >= 0 && read_slots(fd, path, memory, journal);
-    tn_file_close(&fd);
-    tn_failure_clear(&ignored);
-    return found;
-}
-
-/* One slot, padded with zeros so that it always has the same size. */
-static tenon_status make_slot(const struct partial *partial, bool owned, struct text *slot, struct failure *failure)
-{
-    struct process self = tn_process_self();
-    char hex[TN_HEX_MOST + 1];
-    tenon_status status;
-
-    tn_text_format(slot, "tenon-partial 1\ndata %s\nsize %" PRId64 "\nsequence %" PRId64 "\nowner ",
-                   tn_path_name(tn_text(&partial->data_path)), partial->size, partial->sequence);
-    if (owned) {
-        tn_text_format(slot, "%" PRId32 " %" PRId64 " ", self.id, self.start);
-        tn_process_world(slot);
-    } else
-        tn_text_add_char(slot, '-');
-    tn_text_add(slot, "\ndurable ");
-    for (int32_t i = 0; i < partial->durable.count; i++)
-        tn_text_format(slot, "%s%" PRId64 "-%" PRId64, i > 0 ? " " : "", partial->durable.at[i].first, partial->durable.at[i].end);
-    tn_text_add_char(slot, '\n');
-    status = slot->failed ? tn_fail_memory(failure) : tn_hash_bytes(HASH_SHA256, tn_text(slot), slot->length, hex, failure);
-    if (status == TENON_OK)
-        tn_text_format(slot, "check %s\n", hex);
-    while (slot->length < SLOT && !slot->failed)
-        tn_text_add_n(slot, "", 1);
-    return status == TENON_OK && slot->failed ? tn_fail_memory(failure) : status;
-}
-
-static void journal_path(const struct partial *partial, int64_t generation, struct text *out)
-{
-    tn_text_format(out, "%s.j%" PRId64 ".tenon.incomplete", tn_text(&partial->base), generation);
-}
-
-/* N of a name that begins as the Nth journal of base does, and what is behind that; 0 for any other. */
-static int64_t generation_of(const char *base, const char *name, const char **rest)
-{
-    size_t length = strlen(base);
-    bool begins = strncmp(name, base, length) == 0 && strncmp(name + length, ".j", 2) == 0 && name[length + 2] >= '1' && name[length + 2] <= '9';
-    long long generation = 0;
-    int end = 0;
-
-    if (!begins || sscanf(name + length, ".j%9lld.tenon.incomplete%n", &generation, &end) != 1 || end == 0)
-        generation = 0;
-    *rest = generation > 0 ? name + length + end : "";
-    return generation;
-}
-
-int64_t tn_journal_generation(const char *base, const char *name)
-{
-    const char *rest;
-    int64_t generation = generation_of(base, name, &rest);
-
-    return *rest == '\0' ? generation : 0;
-}
-
-static tenon_status write_slot(struct partial *partial, bool owned, struct failure *failure)
-{
-    struct text slot;
-    tenon_status status;
-
-    partial->sequence++;
-    tn_text_init(&slot, &partial->context->memory, SLOT);
-    status = make_slot(partial, owned, &slot, failure);
-    if (status == TENON_OK)
-        status = tn_file_write_at(partial->journal, tn_text(&slot), SLOT, partial->sequence % 2 * SLOT, tn_text(&partial->base), failure);
-    tn_text_clear(&slot);
-    return status;
-}
+enum { SILENT_MS = 15000 };
 
 /* ---- claiming ---- */
 
@@ -273,6 +28,28 @@ static void forget(struct partial *partial)
     tn_file_close(&partial->journal);
     tn_text_clear(&partial->base);
     tn_text_clear(&partial->data_path);
+}
+
+/* Says in the journal how things stand; not owned: that it is nobody's from now on. */
+static tenon_status write_slot(struct partial *partial, bool owned, struct failure *failure)
+{
+    struct journal journal = { .size = partial->size, .sequence = ++partial->sequence, .durable = partial->durable };
+    struct process self = tn_process_self();
+    struct text world;
+    tenon_status status;
+
+    tn_text_init(&world, &partial->context->memory, sizeof journal.world);
+    snprintf(journal.data, sizeof journal.data, "%s", tn_path_name(tn_text(&partial->data_path)));
+    if (owned) {
+        tn_process_world(&world);
+        journal.owner = self.id;
+        journal.owner_start = self.start;
+        snprintf(journal.world, sizeof journal.world, "%s", tn_text(&world));
+    }
+    status = world.failed ? tn_fail_memory(failure)
+                          : tn_journal_write(partial->journal, &journal, tn_text(&partial->base), &partial->context->memory, failure);
+    tn_text_clear(&world);
+    return status;
 }
 
 /* Adds the path of a file beside the base. */
@@ -320,7 +97,7 @@ static void remove_journal(const struct partial *partial)
     struct text path;
 
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
-    journal_path(partial, partial->generation, &path);
+    tn_journal_name(tn_text(&partial->base), partial->generation, &path);
     remove_quietly(partial, &path);
     tn_text_clear(&path);
 }
@@ -349,7 +126,7 @@ static tenon_status look_around(const struct partial *partial, int64_t below, bo
     beside(partial, ".", &folder);
     status = folder.failed ? tn_fail_memory(failure) : tn_folder_open(&stream, tn_text(&folder), failure);
     while (status == TENON_OK && (name = tn_folder_next(&stream)) != NULL) {
-        int64_t generation = generation_of(base, name, &rest);
+        int64_t generation = tn_journal_generation_of(base, name, &rest);
 
         if (all ? is_ours(base, name) : generation > 0 && (*rest == '\0' ? generation < below : generation <= below))
             remove_beside(partial, name);
@@ -411,7 +188,7 @@ static tenon_status meet_owner(struct partial *partial, int64_t generation, stru
     tenon_status status;
 
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
-    journal_path(partial, generation, &path);
+    tn_journal_name(tn_text(&partial->base), generation, &path);
     status = path.failed ? tn_fail_memory(failure) : tn_file_look_at_link(tn_text(&path), &facts, failure);
     if (status == TENON_OK && facts.exists && !facts.regular)
         status = tn_fail(failure, TENON_ERROR_IO, "%s is in the way: it is no regular file", tn_text(&path));
@@ -470,7 +247,7 @@ static tenon_status make_journal(struct partial *partial, struct failure *failur
 
     tn_text_init(&name, &partial->context->memory, PATH_MAX);
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
-    journal_path(partial, partial->generation, &path);
+    tn_journal_name(tn_text(&partial->base), partial->generation, &path);
     tn_random_hex(partial->context, chance, 8);
     tn_text_format(&name, "%s.%s.incomplete", tn_text(&path), chance);
     status = name.failed || path.failed ? tn_fail_memory(failure) : tn_lock_try(&lock, tn_text(&name), failure);
@@ -635,7 +412,8 @@ tenon_status tn_partial_rescue(struct partial *partial, struct failure *failure)
                                      : tn_file_copy_open(partial->data, tn_text(&partial->base), tn_text(&partial->data_path), failure);
 }
 
-bool tn_partial_is_claimed(struct partial *partial, const char *base)
+/* Does somebody who lives work on it, as far as can be told? */
+static bool is_claimed(struct partial *partial)
 {
     struct journal journal;
     struct failure ignored;
@@ -643,23 +421,22 @@ bool tn_partial_is_claimed(struct partial *partial, const char *base)
     tenon_status status;
 
     tn_failure_init(&ignored, &partial->context->memory, NULL);
-    tn_text_reset(&partial->base);
-    tn_text_add(&partial->base, base);
-    status = partial->base.failed ? TENON_ERROR_MEMORY : look_around(partial, 0, false, &newest, &ignored);
+    status = look_around(partial, 0, false, &newest, &ignored);
     if (status == TENON_OK && newest > 0)
         status = meet_owner(partial, newest, &journal, &ignored);
-    forget(partial);
     tn_failure_clear(&ignored);
     return status != TENON_OK;
 }
 
-void tn_partial_clear_away(struct partial *partial, const char *base)
+void tn_partial_clear_away(struct tenon_context *context, const char *base)
 {
-    tn_text_reset(&partial->base);
-    tn_text_add(&partial->base, base);
-    if (!partial->base.failed)
-        clear_away(partial);
-    forget(partial);
+    struct partial partial;
+
+    tn_partial_init(&partial, context);
+    tn_text_add(&partial.base, base);
+    if (!partial.base.failed && !is_claimed(&partial))
+        clear_away(&partial);
+    forget(&partial);
 }
 
 void tn_partial_release(struct partial *partial)

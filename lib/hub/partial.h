@@ -3,7 +3,7 @@
  * are durable.
  *
  *   BASE.XXXXXXXX.tenon.incomplete   the data
- *   BASE.jN.tenon.incomplete         the journal of the Nth owner: two slots of 4 KiB, written in turn, each with its hash
+ *   BASE.jN.tenon.incomplete         the journal of the Nth owner
  *
  * A journal is made whole under another name and gets its own by link(), so that of several who want to be the Nth owner
  * one wins, whatever locks say; its flock is held while its owner works. The next owner inherits from one that has died
@@ -16,25 +16,7 @@
 #define TN_PARTIAL_H
 
 #include "context.h"
-#include "file.h"
-
-enum { TN_RANGES = 40 };
-
-/* Disjoint ranges of a file in order, none touching the next. */
-struct ranges {
-    int32_t count;
-    struct {
-        int64_t first, end;
-    } at[TN_RANGES];
-};
-
-/* Adds a range; false when that would need more than TN_RANGES pieces. */
-bool tn_ranges_add(struct ranges *ranges, int64_t first, int64_t end);
-int64_t tn_ranges_sum(const struct ranges *ranges);
-/* The end of the range that holds at, or at itself when none does. */
-int64_t tn_ranges_reach(const struct ranges *ranges, int64_t at);
-/* The first byte at or after at that some range holds; limit when there is none. */
-int64_t tn_ranges_next(const struct ranges *ranges, int64_t at, int64_t limit);
+#include "journal.h"
 
 struct partial {
     struct tenon_context *context;
@@ -69,26 +51,7 @@ tenon_status tn_partial_rescue(struct partial *partial, struct failure *failure)
 void tn_partial_release(struct partial *partial);
 /* Gives it up and leaves nothing behind. */
 void tn_partial_discard(struct partial *partial);
-/* Does somebody who lives work on base? As far as can be told. */
-bool tn_partial_is_claimed(struct partial *partial, const char *base);
-/* The content of base has its name: removes what killed processes left of it. For one that is not claimed. */
-void tn_partial_clear_away(struct partial *partial, const char *base);
-
-/* What a journal says; for fuzzing and for listing. False when the text is none. */
-struct journal {
-    char data[256];     /* name of the data file: a content id of up to 128 characters is in it */
-    int64_t size;
-    int64_t sequence;
-    int32_t owner;      /* process id; 0 for none */
-    int64_t owner_start;
-    char world[160];
-    struct ranges durable;
-};
-
-bool tn_journal_parse(const char *text, size_t length, struct journal *journal, struct failure *failure);
-/* The newer valid slot of the journal at path; false when there is none. */
-bool tn_journal_read(const char *path, const struct memory *memory, struct journal *journal);
-/* N when name is that of a journal of base; 0 when it is not. */
-int64_t tn_journal_generation(const char *base, const char *name);
+/* The content of base has its name: removes what killed processes left of it, unless somebody who lives fetches it anew. */
+void tn_partial_clear_away(struct tenon_context *context, const char *base);
 
 #endif

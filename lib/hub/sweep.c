@@ -66,19 +66,16 @@ static void remove_stale(struct tenon_context *context, const char *folder, cons
 static void sweep_content(const struct cache *cache, const char *etag)
 {
     struct lock lock = { -1 };
-    struct partial partial;
     struct failure ignored;
     struct text base, lock_path;
 
     tn_failure_init(&ignored, &cache->context->memory, NULL);
     tn_text_init(&base, &cache->context->memory, PATH_MAX);
     tn_text_init(&lock_path, &cache->context->memory, PATH_MAX);
-    tn_partial_init(&partial, cache->context);
     tn_cache_blob_path(cache, etag, &base);
     tn_cache_lock_path(cache, etag, &lock_path);
-    if (!base.failed && !lock_path.failed && tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK &&
-        !tn_partial_is_claimed(&partial, tn_text(&base)))
-        tn_partial_clear_away(&partial, tn_text(&base));
+    if (!base.failed && !lock_path.failed && tn_lock_try(&lock, tn_text(&lock_path), &ignored) == TENON_OK)
+        tn_partial_clear_away(cache->context, tn_text(&base));
     tn_lock_release(&lock);
     tn_text_clear(&lock_path);
     tn_text_clear(&base);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "hash.h"
 #include "names.h"
 #include "partial.h"
@@ -615,7 +616,6 @@ static void cleared_away(void **state)
 {
     static const char *const names[] = { "etag", "etag2.j1" SUFFIX, "etag.txt", "xetag.j1" SUFFIX, "etag.01234567.incomplete",
                                          "etag.01234567" SUFFIX, "etag.j5" SUFFIX, "etag.j5" SUFFIX ".01234567.incomplete" };
-    struct partial partial;
 
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++) {
@@ -624,15 +624,13 @@ static void cleared_away(void **state)
         test_write(path, "x");
         free(path);
     }
-    tn_partial_init(&partial, context);
-    tn_partial_clear_away(&partial, base);
+    tn_partial_clear_away(context, base);
     for (size_t i = 0; i < COUNT(names); i++) {
         char *path = test_join(folder, names[i]);
 
         assert_int_equal(tn_file_exists(path), i < 5);
         free(path);
     }
-    tn_partial_release(&partial);
 }
 
 static void no_folder(void **state)
@@ -645,7 +643,7 @@ static void no_folder(void **state)
     assert_int_not_equal(tn_partial_claim(&partial, below, 100, &failure), TENON_OK);
     assert_int_equal(partial.data, -1);
     tn_partial_release(&partial);
-    tn_partial_clear_away(&partial, below);
+    tn_partial_clear_away(context, below);
     free(below);
 }
 
@@ -682,7 +680,7 @@ static tenon_status claim_twice(struct test_memory *counts)
     /* Whatever failed: the next one can have it, and cleans up. */
     claim(&partial, 100);
     tn_partial_discard(&partial);
-    tn_partial_clear_away(&partial, base);
+    tn_partial_clear_away(context, base);
     assert_int_equal(count_files(), tn_file_exists(target));
     assert_true(status != TENON_OK || tn_file_exists(target));
     unlink(target);
