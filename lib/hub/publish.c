@@ -3,23 +3,19 @@
  *
  * Contents go into .tenon/blobs under their hash, the list of them into .tenon/commits, and then the branch is moved: that
  * rename is the moment at which the commit exists. Plain files that had no history become its first commit. A branch that
- * is new begins at main. The plain files are brought in line afterwards; .tenon/view says with which commit, so that the
- * next publication mends what a crash left behind.
- *
- * Whatever has not got its name yet lies in .tenon/blobs, where the next publication finds it and removes it.
+ * is new begins at main. The plain files are brought in line afterwards.
  */
-#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 
-#include "copy.h"
 #include "file.h"
 #include "folder.h"
 #include "hash.h"
-#include "json.h"
-#include "local.h"
+#include "history.h"
+#include "incoming.h"
 #include "operation.h"
 #include "path.h"
+#include "view.h"
 
 enum { LOCK_POLL_MS = 50 };
 
@@ -32,103 +28,33 @@ struct publish {
     const char *const *allow;
     const char *const *ignore;
     struct text repository;   /* the repository's folder */
-    struct text history;      /* its .tenon */
+    struct history history;
     struct lock lock;
     struct timer timer;
     int64_t deadline_ms;
     struct tree old;          /* files of the parent */
     struct tree files;        /* files of the folder; their ids come as they are stored */
-    struct tree shown;        /* files of the commit that the plain files are brought in line with */
     char old_commit[41];      /* "" for none */
     char commit[41];
-    char view[41];            /* what the plain files show; "" where nobody can tell */
     bool plain;               /* the parent has no history yet */
     bool new_branch;
     size_t index;
-    struct text source;
-    struct text incoming;     /* what is copied, before it has its name */
-    struct copy copy;         /* of a file into its blob, later of a blob into the plain file */
+    struct incoming incoming; /* a content that is stored */
     struct hash hash;
+    struct view view;
 };
-
-/* ---- paths ---- */
-
-/* Resets out to a path below .tenon. */
-static tenon_status history_path(struct publish *publish, const char *folder, const char *name, const char *ending, struct text *out)
-{
-    tn_text_reset(out);
-    tn_text_format(out, "%s/%s%s%s", tn_text(&publish->history), folder, name, ending);
-    return out->failed ? tn_fail_memory(&publish->base.task.failure) : TENON_OK;
-}
-
-/* A name that nobody else has, for what gets its own by a rename. */
-static tenon_status scratch_path(struct publish *publish, struct text *out)
-{
-    char chance[17];
-
-    tn_random_hex(publish->base.task.handle.context, chance, 16);
-    return history_path(publish, "blobs/", chance, ".tenon.incomplete", out);
-}
-
-/* A small file of the history, at one moment and durable. */
-static tenon_status put(struct publish *publish, const char *folder, const char *name, const char *ending, const char *text)
-{
-    struct failure *failure = &publish->base.task.failure;
-    struct text path, scratch;
-    tenon_status status;
-
-    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
-    tn_text_init(&scratch, path.memory, PATH_MAX);
-    status = scratch_path(publish, &scratch);
-    if (status == TENON_OK)
-        status = history_path(publish, folder, name, ending, &path);
-    if (status == TENON_OK)
-        status = tn_folder_make_above(tn_text(&path), failure);
-    if (status == TENON_OK)
-        status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), text, strlen(text), 0, true, failure);
-    tn_text_clear(&scratch);
-    tn_text_clear(&path);
-    return status;
-}
 
 /* ---- storing content ---- */
 
-/* Opens a file and what is to become of it. */
+/* Opens a file, which is hashed while it is copied. */
 static tenon_status open_blob(struct publish *publish, const char *folder, const char *path)
 {
-    struct failure *failure = &publish->base.task.failure;
-    tenon_status status = scratch_path(publish, &publish->incoming);
+    struct incoming *incoming = &publish->incoming;
+    tenon_status status = tn_hash_start(&publish->hash, HASH_SHA256, 0, &publish->base.task.failure);
 
-    tn_text_reset(&publish->source);
-    tn_text_format(&publish->source, "%s/%s", folder, path);
-    if (status == TENON_OK && publish->source.failed)
-        status = tn_fail_memory(failure);
-    if (status == TENON_OK)
-        status = tn_hash_start(&publish->hash, HASH_SHA256, 0, failure);
-    if (status == TENON_OK)
-        status = tn_copy_start(&publish->copy, tn_text(&publish->source), -1, &publish->hash, failure);
-    if (status == TENON_OK) {
-        publish->copy.output = tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, failure);
-        status = publish->copy.output >= 0 ? TENON_OK : failure->status;
-    }
-    return status;
-}
-
-static void close_copy(struct publish *publish)
-{
-    tn_copy_stop(&publish->copy);
-    tn_file_close(&publish->copy.output);
-}
-
-/* What was copied is durable and gets its name. */
-static tenon_status name_copy(struct publish *publish, const char *name)
-{
-    struct failure *failure = &publish->base.task.failure;
-    tenon_status status = tn_file_sync(publish->copy.output, tn_text(&publish->incoming), failure);
-
-    if (status == TENON_OK)
-        status = tn_file_rename(tn_text(&publish->incoming), name, failure);
-    return status;
+    tn_text_reset(&incoming->source);
+    tn_text_format(&incoming->source, "%s/%s", folder, path);
+    return status == TENON_OK ? tn_incoming_start(incoming, &publish->history, &publish->hash) : status;
 }
 
 /* The file now has an id; its content its name, unless it is there already. */
@@ -141,20 +67,15 @@ static tenon_status close_blob(struct publish *publish, struct tree *tree, struc
 
     tn_text_init(&blob, &publish->base.task.handle.context->memory, PATH_MAX);
     if (status == TENON_OK)
-        status = history_path(publish, "blobs/", hex, "", &blob);
-    file->bytes = publish->copy.bytes;
+        status = tn_history_path(&publish->history, "blobs/", hex, "", &blob);
+    file->bytes = publish->incoming.copy.bytes;
     file->etag = status == TENON_OK ? tn_arena_copy(&tree->arena, hex) : "";
     if (file->etag == NULL) {
         file->etag = "";
         status = tn_fail_memory(failure);
     }
-    if (status == TENON_OK && tn_file_exists(tn_text(&blob)))
-        status = tn_file_remove(tn_text(&publish->incoming), failure);
-    else if (status == TENON_OK)
-        status = name_copy(publish, tn_text(&blob));
-    close_copy(publish);
     if (status == TENON_OK)
-        tn_text_reset(&publish->incoming);
+        status = tn_incoming_finish(&publish->incoming, tn_file_exists(tn_text(&blob)) ? NULL : tn_text(&blob), failure);
     tn_text_clear(&blob);
     return status;
 }
@@ -170,49 +91,29 @@ static struct tree_file *next_unstored(struct publish *publish, struct tree *tre
 /* A slice of the next file below a folder: TENON_AGAIN until the content of all is stored. */
 static tenon_status store_slice(struct publish *publish, const char *folder, struct tree *tree)
 {
-    struct tenon_task *task = &publish->base.task;
+    tenon_progress *progress = &publish->base.task.progress;
     struct tree_file *file = next_unstored(publish, tree);
+    const int64_t *bytes = &publish->incoming.copy.bytes;
     tenon_status status = TENON_OK;
     int64_t before;
 
     if (file == NULL)
         return TENON_OK;
-    if (!tn_copy_running(&publish->copy))
+    if (!tn_incoming_running(&publish->incoming))
         status = open_blob(publish, folder, file->path);
-    before = publish->copy.bytes;
+    before = *bytes;
     if (status == TENON_OK)
-        status = tn_copy_slice(&publish->copy, tn_text(&publish->source), tn_text(&publish->incoming), &task->failure);
-    task->progress.bytes += publish->copy.bytes - before;
+        status = tn_incoming_slice(&publish->incoming, &publish->base.task.failure);
+    progress->bytes += *bytes - before;
     if (status == TENON_OK) {
         status = close_blob(publish, tree, file);
-        task->progress.items++;
+        progress->items++;
         status = status == TENON_OK ? TENON_AGAIN : status;
     }
     return status;
 }
 
 /* ---- before ---- */
-
-/* Without the folder of the branches: a branch is what makes a history. Nothing is written through a link. */
-static tenon_status make_history(struct publish *publish)
-{
-    static const char *const folders[] = { "blobs", "commits" };
-    struct failure *failure = &publish->base.task.failure;
-    struct file_facts facts = { 0 };
-    struct text path;
-    tenon_status status = tn_file_look_at_link(tn_text(&publish->history), &facts, failure);
-
-    if (status == TENON_OK && facts.link)
-        status = tn_fail(failure, TENON_ERROR_IO, "%s is a link; no history is kept behind one", tn_text(&publish->history));
-    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0] && status == TENON_OK; i++) {
-        status = history_path(publish, folders[i], "", "", &path);
-        if (status == TENON_OK)
-            status = tn_folder_make(tn_text(&path), 0777, failure);
-    }
-    tn_text_clear(&path);
-    return status;
-}
 
 static tenon_status take_lock(struct publish *publish)
 {
@@ -221,37 +122,13 @@ static tenon_status take_lock(struct publish *publish)
     tenon_status status;
 
     tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
-    tn_text_format(&path, "%s/lock", tn_text(&publish->history));
+    tn_text_format(&path, "%s/lock", tn_text(&publish->history.folder));
     status = path.failed ? tn_fail_memory(&task->failure) : tn_lock_try(&publish->lock, tn_text(&path), &task->failure);
     if (status == TENON_AGAIN && tn_now(task->handle.context) >= publish->deadline_ms) {
         status = tn_fail(&task->failure, TENON_ERROR_BUSY, "%s: another process has been publishing to it for too long", publish->base.repository.id);
         tn_hint(&task->failure, "Wait for it, or end it; the lock is %s.", tn_text(&path));
     } else if (status == TENON_AGAIN && tn_timer_set(task->handle.context, &publish->timer, LOCK_POLL_MS, &task->co) != TENON_OK)
         status = tn_fail_memory(&task->failure);
-    tn_text_clear(&path);
-    return status;
-}
-
-/* Under the lock: what publications that were killed have left. */
-static tenon_status sweep(struct publish *publish)
-{
-    struct failure *failure = &publish->base.task.failure;
-    struct text path;
-    struct names names;
-    tenon_status status;
-
-    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
-    tn_names_init(&names, path.memory);
-    status = history_path(publish, "blobs", "", "", &path);
-    if (status == TENON_OK)
-        status = tn_names_add_folder(&names, tn_text(&path), failure);
-    for (size_t i = 0; i < names.count && status == TENON_OK; i++)
-        if (tn_ends_with(names.at[i], ".tenon.incomplete")) {
-            status = history_path(publish, "blobs/", names.at[i], "", &path);
-            if (status == TENON_OK)
-                status = tn_file_remove(tn_text(&path), failure);
-        }
-    tn_names_clear(&names);
     tn_text_clear(&path);
     return status;
 }
@@ -356,72 +233,15 @@ static tenon_status check_names(struct publish *publish)
 
 /* ---- the commit ---- */
 
-static bool add_files(json_t *files, const struct tree *tree)
-{
-    bool good = true;
-
-    for (size_t i = 0; i < tree->count && good; i++)
-        good = json_object_set_new(files, tree->files[i].path, json_pack("{s:I, s:s}", "size", (json_int_t)tree->files[i].bytes, "sha256",
-                                                                        tree->files[i].etag)) == 0;
-    return good;
-}
-
-/* Writes the list of the parent's files with those of the folder (NULL: none) over them; its hash is the commit's id. */
-static tenon_status write_commit(struct publish *publish, const struct tree *over, const char *parent, const char *message, char *commit)
-{
-    struct tenon_task *task = &publish->base.task;
-    const struct memory *memory = &task->handle.context->memory;
-    json_t *files = json_object();
-    bool good = files != NULL && add_files(files, &publish->old) && (over == NULL || add_files(files, over));
-    json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:o}", "format", 1, "parent", parent, "message", message, "created_ms",
-                             (json_int_t)tn_wall(task->handle.context), "files", files);
-    char *text = good && json != NULL ? tn_json_write(memory, json) : NULL;
-    char hex[TN_HEX_MOST + 1];
-    tenon_status status = text != NULL ? tn_hash_bytes(HASH_SHA1, text, strlen(text), hex, &task->failure) : tn_fail_memory(&task->failure);
-
-    if (status == TENON_OK)
-        status = put(publish, "commits/", hex, ".json", text);
-    if (status == TENON_OK)
-        memcpy(commit, hex, 41);
-    tn_release(memory, text);
-    json_decref(json);
-    return status;
-}
-
-static tenon_status sync_folder(struct publish *publish, const char *name)
-{
-    struct text path;
-    tenon_status status;
-
-    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
-    status = history_path(publish, name, "", "", &path);
-    if (status == TENON_OK)
-        status = tn_folder_sync(tn_text(&path), &publish->base.task.failure);
-    tn_text_clear(&path);
-    return status;
-}
-
-/* The moment at which the commit exists. */
-static tenon_status move_branch(struct publish *publish, const char *branch, const char *commit)
-{
-    tenon_status status = sync_folder(publish, "blobs");
-
-    if (status == TENON_OK)
-        status = sync_folder(publish, "commits");
-    if (status == TENON_OK)
-        status = put(publish, "refs/heads/", branch, "", commit);
-    return status == TENON_OK ? sync_folder(publish, "refs/heads") : status;
-}
-
 /* Plain files that had no history become its first commit, on main. */
 static tenon_status adopt(struct publish *publish)
 {
-    tenon_status status = write_commit(publish, NULL, "", "Files that were here before", publish->old_commit);
+    tenon_status status = tn_history_commit(&publish->history, &publish->old, NULL, "", "Files that were here before", publish->old_commit);
 
     if (status == TENON_OK)
-        status = move_branch(publish, "main", publish->old_commit);
+        status = tn_history_move_branch(&publish->history, "main", publish->old_commit);
     if (status == TENON_OK)
-        status = put(publish, "view", "", "", publish->old_commit);
+        status = tn_history_put(&publish->history, "view", "", "", publish->old_commit);
     return status;
 }
 
@@ -446,109 +266,22 @@ static tenon_status commit(struct publish *publish)
     if (same)
         memcpy(publish->commit, publish->old_commit, sizeof publish->commit);
     else if (status == TENON_OK)
-        status = write_commit(publish, &publish->files, publish->old_commit, publish->message, publish->commit);
+        status = tn_history_commit(&publish->history, &publish->old, &publish->files, publish->old_commit, publish->message, publish->commit);
     if (status == TENON_OK && (!same || publish->new_branch))
-        status = move_branch(publish, publish->branch, publish->commit);
+        status = tn_history_move_branch(&publish->history, publish->branch, publish->commit);
     return status;
 }
 
 /* ---- the plain files ---- */
 
-/* What the plain files show, and what they should. Other branches than main are not to be seen there. */
+/* Other branches than main are not to be seen there. */
 static tenon_status open_view(struct publish *publish)
 {
-    struct failure ignored;
-    struct text path, view;
-    tenon_status status;
-
-    if (strcmp(publish->branch, "main") != 0)
-        return TENON_OK;
-    tn_text_init(&path, &publish->base.task.handle.context->memory, PATH_MAX);
-    tn_text_init(&view, path.memory, 64);
-    tn_failure_init(&ignored, path.memory, NULL);
-    status = history_path(publish, "view", "", "", &path);
-    if (status == TENON_OK && tn_file_read_whole(tn_text(&path), 64, &view, &ignored) == TENON_OK && tn_is_commit(tn_text(&view)))
-        memcpy(publish->view, tn_text(&view), sizeof publish->view);
-    if (status == TENON_OK && strcmp(publish->view, publish->commit) != 0)
-        status = tn_folder_open_commit(publish->base.hub, &publish->base.repository, publish->commit, &publish->shown, &publish->base.task.failure);
-    tn_failure_clear(&ignored);
-    tn_text_clear(&view);
-    tn_text_clear(&path);
-    return status;
-}
-
-/* Opens the content of a file and what is to become the plain file. */
-static tenon_status open_plain(struct publish *publish, const struct tree_file *file)
-{
-    struct failure *failure = &publish->base.task.failure;
-    tenon_status status = tn_local_check_links(tn_text(&publish->repository), file->path, publish->source.memory, failure);
-
-    if (status == TENON_OK)
-        status = history_path(publish, "blobs/", file->etag, "", &publish->source);
-    if (status == TENON_OK)
-        status = scratch_path(publish, &publish->incoming);
-    if (status == TENON_OK)
-        status = tn_copy_start(&publish->copy, tn_text(&publish->source), -1, NULL, failure);
-    if (status == TENON_OK) {
-        publish->copy.output = tn_file_open(tn_text(&publish->incoming), FILE_WRITE_NEW, failure);
-        status = publish->copy.output >= 0 ? TENON_OK : failure->status;
-    }
-    return status;
-}
-
-/* The plain file at one moment. */
-static tenon_status close_plain(struct publish *publish, const char *place)
-{
-    tenon_status status = tn_folder_make_above(place, &publish->base.task.failure);
-
-    if (status == TENON_OK)
-        status = name_copy(publish, place);
-    close_copy(publish);
-    if (status == TENON_OK)
-        tn_text_reset(&publish->incoming);
-    return status;
-}
-
-/* A slice of a plain file: TENON_AGAIN while there is more. Where the file system can, it shares the content. */
-static tenon_status show_slice(struct publish *publish, const struct tree_file *file, const char *place)
-{
-    bool begins = !tn_copy_running(&publish->copy), shared;
-    tenon_status status = begins ? open_plain(publish, file) : TENON_OK;
-
-    shared = begins && status == TENON_OK && tn_file_share(publish->copy.input, publish->copy.output);
-    if (status == TENON_OK && !shared)
-        status = tn_copy_slice(&publish->copy, tn_text(&publish->source), tn_text(&publish->incoming), &publish->base.task.failure);
-    return status == TENON_OK ? close_plain(publish, place) : status;
-}
-
-/* True when the plain file is known to be that of the commit: it was so in the parent, and the plain files showed that. */
-static bool is_shown(const struct publish *publish, const struct tree_file *file, const char *place)
-{
-    const struct tree_file *old = tn_tree_find(&publish->old, file->path);
-
-    return old != NULL && strcmp(old->etag, file->etag) == 0 && strcmp(publish->view, publish->old_commit) == 0 && tn_file_exists(place);
-}
-
-/* A slice of the next file of the commit: TENON_AGAIN while there may be more. */
-static tenon_status show_next(struct publish *publish)
-{
-    struct tenon_task *task = &publish->base.task;
-    const struct tree_file *file;
-    struct text place;
     tenon_status status = TENON_OK;
 
-    if (publish->index >= publish->shown.count)
-        return publish->shown.count > 0 ? put(publish, "view", "", "", publish->commit) : TENON_OK;
-    file = &publish->shown.files[publish->index];
-    tn_text_init(&place, &task->handle.context->memory, PATH_MAX);
-    tn_text_format(&place, "%s/%s", tn_text(&publish->repository), file->path);
-    if (place.failed)
-        status = tn_fail_memory(&task->failure);
-    else if (tn_copy_running(&publish->copy) || !is_shown(publish, file, tn_text(&place)))
-        status = show_slice(publish, file, tn_text(&place));
-    publish->index += status == TENON_OK;
-    tn_text_clear(&place);
-    return status == TENON_OK ? TENON_AGAIN : status;
+    if (strcmp(publish->branch, "main") == 0)
+        status = tn_view_open(&publish->view, publish->base.hub, &publish->base.repository, tn_text(&publish->repository), publish->commit);
+    return status;
 }
 
 /* The commit stands, whatever became of its view. */
@@ -574,9 +307,9 @@ static tenon_status set_paths(struct publish *publish)
         return status;
     }
     tn_folder_path(publish->base.hub, &publish->base.repository, &publish->repository);
-    tn_text_format(&publish->history, "%s/.tenon", tn_text(&publish->repository));
+    tn_text_format(&publish->history.folder, "%s/.tenon", tn_text(&publish->repository));
     publish->deadline_ms = tn_now(task->handle.context) + tn_setting_integer(&task->handle.context->settings, SETTING_HUB_LOCK_MS);
-    return publish->repository.failed || publish->history.failed ? tn_fail_memory(&task->failure) : TENON_OK;
+    return publish->repository.failed || publish->history.folder.failed ? tn_fail_memory(&task->failure) : TENON_OK;
 }
 
 static tenon_status publish_step(struct co *co)
@@ -591,11 +324,11 @@ static tenon_status publish_step(struct co *co)
     if (status == TENON_OK)
         status = choose_files(publish);
     if (status == TENON_OK)
-        status = make_history(publish);
+        status = tn_history_make(&publish->history);
     if (status == TENON_OK)
         AWAIT(co, !tn_timer_running(&publish->timer) && (status = take_lock(publish)) != TENON_AGAIN);
     if (status == TENON_OK)
-        status = sweep(publish);
+        status = tn_history_sweep(&publish->history);
     if (status == TENON_OK)
         status = open_parent(publish);
     if (status == TENON_OK)
@@ -611,10 +344,9 @@ static tenon_status publish_step(struct co *co)
     if (status == TENON_OK)
         status = commit(publish);
     if (status == TENON_OK) {
-        publish->index = 0;
         status = open_view(publish);
         if (status == TENON_OK)
-            AWAIT(co, (status = show_next(publish)) != TENON_AGAIN || tn_co_go_on(co));
+            AWAIT(co, (status = tn_view_next(&publish->view, &publish->old, publish->old_commit)) != TENON_AGAIN || tn_co_go_on(co));
         if (status != TENON_OK)
             forgive(publish);
         status = tn_task_set_text(task, publish->commit);
@@ -627,24 +359,15 @@ static void clear_own(struct publish *publish)
 {
     struct tenon_task *task = &publish->base.task;
 
-    if (publish->incoming.length > 0 && !tn_forked(task->handle.context)) {
-        struct failure ignored;
-
-        tn_failure_init(&ignored, &task->handle.context->memory, NULL);
-        tn_file_remove(tn_text(&publish->incoming), &ignored);
-        tn_failure_clear(&ignored);
-    }
     tn_timer_stop(task->handle.context, &publish->timer);
-    close_copy(publish);
+    tn_incoming_clear(&publish->incoming);
+    tn_view_clear(&publish->view);
     tn_lock_release(&publish->lock);
     tn_hash_stop(&publish->hash);
     tn_tree_clear(&publish->old);
     tn_tree_clear(&publish->files);
-    tn_tree_clear(&publish->shown);
     tn_text_clear(&publish->repository);
-    tn_text_clear(&publish->history);
-    tn_text_clear(&publish->source);
-    tn_text_clear(&publish->incoming);
+    tn_history_clear(&publish->history);
 }
 
 static void publish_clear(struct tenon_task *task)
@@ -668,14 +391,12 @@ static tenon_status fill(struct publish *publish, const tenon_publish_options *o
     tenon_status status = TENON_OK;
 
     publish->lock.fd = -1;
-    tn_copy_init(&publish->copy, context);
+    tn_history_init(&publish->history, context, &task->failure);
+    tn_incoming_init(&publish->incoming, context);
+    tn_view_init(&publish->view, &publish->history);
     tn_tree_init(&publish->old, memory);
     tn_tree_init(&publish->files, memory);
-    tn_tree_init(&publish->shown, memory);
     tn_text_init(&publish->repository, memory, PATH_MAX);
-    tn_text_init(&publish->history, memory, PATH_MAX);
-    tn_text_init(&publish->source, memory, PATH_MAX);
-    tn_text_init(&publish->incoming, memory, PATH_MAX);
     if (options->folder == NULL)
         status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "no folder is given");
     if (status == TENON_OK && options->branch != NULL && !tn_revision_is_safe(options->branch))
