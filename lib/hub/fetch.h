@@ -15,18 +15,7 @@
 #include "hub.h"
 #include "partial.h"
 
-struct fetch;
-
-/* One stretch of the file under way. */
-struct part {
-    struct request request;
-    struct fetch *fetch;
-    int64_t first;   /* where this request began */
-    int64_t next;    /* the next byte to come */
-    int64_t end;
-    bool active;
-    bool direct;     /* asked where the hub had led to before */
-};
+struct part;
 
 struct fetch {
     struct co co;
@@ -87,5 +76,8 @@ void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task)
 void tn_fetch_clear(struct fetch *fetch);
 /* Everything under "what to fetch" is set. */
 void tn_fetch_start(struct fetch *fetch, struct co *waiter);
+
+/* For the pieces of it, parts and placing: counts bytes in the task's progress. present: they were here before. */
+void tn_fetch_show(struct fetch *fetch, int64_t bytes, bool present);
 
 #endif
