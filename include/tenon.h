@@ -1122,7 +1122,7 @@ typedef struct tenon_download_options {
  * @error TENON_ERROR_INTEGRITY  what arrived is not what the hub promised, twice
  * @error TENON_ERROR_PROTOCOL  the hub's answer makes no sense or names a place outside the folder
  * @error TENON_ERROR_DISK_FULL  no room; what is durable stays for the next try
- * @error TENON_ERROR_IO  the cache cannot be written
+ * @error TENON_ERROR_IO  the cache cannot be written, or the repository was forgotten meanwhile
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -1160,7 +1160,7 @@ tenon_status tenon_hub_download(tenon_hub *hub, const char *repository, const ch
  * @error TENON_ERROR_INTEGRITY  what arrived is not what the hub promised, twice
  * @error TENON_ERROR_PROTOCOL  the hub's answer makes no sense or names a place outside the folder
  * @error TENON_ERROR_DISK_FULL  no room; what is durable stays for the next try
- * @error TENON_ERROR_IO  the cache cannot be written
+ * @error TENON_ERROR_IO  the cache cannot be written, or the repository was forgotten meanwhile
  * @blocking
  * @thread{one}
  * @since 0.1
@@ -1310,6 +1310,8 @@ tenon_status tenon_hub_verify(tenon_hub *hub, const char *repository, const teno
 
 /**
  * Remove a repository, or one revision of it, from the cache; content that another revision uses stays.
+ *
+ * A download under way of what is forgotten ends in TENON_ERROR_IO.
  *
  * @param[in]  hub         the hub whose cache is meant
  * @param[in]  repository  the repository

@@ -302,7 +302,8 @@ static tenon_status put_file(const struct cache *cache, const char *etag, bool f
     return status;
 }
 
-tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh, struct failure *failure)
+tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh,
+                           struct failure *failure)
 {
     bool links = !tn_setting_flag(&cache->context->settings, SETTING_HUB_NO_LINKS);
     struct text place, target;

@@ -39,6 +39,7 @@ bool tn_cache_has_blob(const struct cache *cache, const char *etag, int64_t byte
  * Makes the blob appear in a snapshot: a relative link, or where links are not to be had the file itself. fresh: the blob
  * has only just come, so nobody has a link to it yet.
  */
-tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh, struct failure *failure);
+tenon_status tn_cache_link(const struct cache *cache, const char *commit, const char *path, const char *etag, bool fresh,
+                           struct failure *failure);
 
 #endif

@@ -87,7 +87,8 @@ static tenon_status push_partials(struct cached *cached)
     tn_text_init(&folder, &cached->task.handle.context->memory, PATH_MAX);
     tn_names_init(&names, folder.memory);
     repository_path(cached, "/blobs", &folder);
-    status = folder.failed ? tn_fail_memory(&cached->task.failure) : tn_names_add_folder(&names, tn_text(&folder), &cached->task.failure);
+    status = folder.failed ? tn_fail_memory(&cached->task.failure)
+                           : tn_names_add_folder(&names, tn_text(&folder), &cached->task.failure);
     for (size_t i = 0; i < names.count && status == TENON_OK; i++)
         if (tn_ends_with(names.at[i], "ncomplete"))
             status = push_partial(cached, tn_text(&folder), names.at[i]);
@@ -274,7 +275,8 @@ static tenon_status conclude(struct cached *cached)
     tenon_status status = TENON_OK;
 
     if (cached->verifies && cached->bad > 0) {
-        status = tn_fail(&cached->task.failure, TENON_ERROR_INTEGRITY, "%" PRId64 " files of the cache are corrupt or missing", cached->bad);
+        status = tn_fail(&cached->task.failure, TENON_ERROR_INTEGRITY, "%" PRId64 " files of the cache are corrupt or missing",
+                         cached->bad);
         tn_hint(&cached->task.failure, "Remove the repository from the cache (tenon cache rm) and download it again.");
     }
     return status;
@@ -386,7 +388,8 @@ static tenon_status keep_names(struct cached *cached, const char *repository, co
     return status;
 }
 
-static tenon_status cached_new(tenon_hub *hub, const char *repository, const tenon_repository_options *given, bool verifies, tenon_task **task)
+static tenon_status cached_new(tenon_hub *hub, const char *repository, const tenon_repository_options *given, bool verifies,
+                               tenon_task **task)
 {
     struct tenon_context *context = hub->handle.context;
     tenon_repository_options options;

@@ -16,7 +16,8 @@ struct check {
 
 static tenon_status push(struct check *check, const char *name, int32_t answer, const char *message, const char *fix)
 {
-    tenon_check row = { .struct_size = sizeof row, .answer = answer, .name = name, .message = message, .fix = answer == TENON_CHECK_YES ? "" : fix };
+    tenon_check row = { .struct_size = sizeof row, .answer = answer, .name = name, .message = message,
+                        .fix = answer == TENON_CHECK_YES ? "" : fix };
 
     return tn_task_push(&check->task, &row);
 }
@@ -35,7 +36,8 @@ static tenon_status push_unasked(struct check *check)
     if (check->hub->folder != NULL)
         status = push(check, "endpoint", TENON_CHECK_YES, check->hub->folder, "");
     else
-        status = push(check, "endpoint", TENON_CHECK_UNKNOWN, "offline: the hub is not asked", "Unset HF_HUB_OFFLINE to go online.");
+        status = push(check, "endpoint", TENON_CHECK_UNKNOWN, "offline: the hub is not asked",
+                      "Unset HF_HUB_OFFLINE to go online.");
     return status;
 }
 
@@ -65,7 +67,8 @@ static tenon_status push_endpoint(struct check *check)
         tn_text_format(&message, "%s answers HTTP %d", check->hub->endpoint, (int)request->status);
         status = push(check, "endpoint", TENON_CHECK_NO, tn_text(&message), "The hub has a problem of its own; try again later.");
     } else {
-        tn_text_format(&message, "%s answers after %" PRId64 " ms", check->hub->endpoint, tn_now(check->task.handle.context) - check->asked_ms);
+        tn_text_format(&message, "%s answers after %" PRId64 " ms", check->hub->endpoint,
+                       tn_now(check->task.handle.context) - check->asked_ms);
         status = push(check, "endpoint", TENON_CHECK_YES, tn_text(&message), "");
     }
     tn_text_clear(&message);
@@ -81,14 +84,16 @@ static tenon_status push_token(struct check *check)
 
     tn_text_init(&message, &check->task.handle.context->memory, PATH_MAX);
     if (check->hub->token == NULL)
-        status = push(check, "token", TENON_CHECK_UNKNOWN, "there is none; public repositories need none", "Set HF_TOKEN for private and gated repositories.");
+        status = push(check, "token", TENON_CHECK_UNKNOWN, "there is none; public repositories need none",
+                      "Set HF_TOKEN for private and gated repositories.");
     else if (request->co.status != TENON_OK)
         status = push(check, "token", TENON_CHECK_UNKNOWN, "the hub cannot be asked", "");
     else if (request->status == 200 && tn_response_json(request, &json) == TENON_OK && tn_json_text(json, "name") != NULL) {
         tn_text_format(&message, "it is that of %s", tn_json_text(json, "name"));
         status = push(check, "token", TENON_CHECK_YES, tn_text(&message), "");
     } else if (request->status == 401 || request->status == 403)
-        status = push(check, "token", TENON_CHECK_NO, "the hub does not accept it", "Make a new one in the settings of your account and set HF_TOKEN.");
+        status = push(check, "token", TENON_CHECK_NO, "the hub does not accept it",
+                      "Make a new one in the settings of your account and set HF_TOKEN.");
     else {
         tn_text_format(&message, "the hub answers HTTP %d when asked whose it is", (int)request->status);
         status = push(check, "token", TENON_CHECK_UNKNOWN, tn_text(&message), "");
@@ -123,7 +128,8 @@ static bool links_work(struct check *check, const struct text *probe, struct fai
 static bool locks_work(const struct text *probe, struct failure *failure)
 {
     struct lock first = { -1 }, second = { -1 };
-    bool work = tn_lock_try(&first, tn_text(probe), failure) == TENON_OK && tn_lock_try(&second, tn_text(probe), failure) == TENON_AGAIN;
+    bool work = tn_lock_try(&first, tn_text(probe), failure) == TENON_OK &&
+                tn_lock_try(&second, tn_text(probe), failure) == TENON_AGAIN;
 
     tn_lock_release(&first);
     tn_lock_release(&second);
@@ -145,20 +151,25 @@ static tenon_status push_cache(struct check *check)
     tn_text_init(&message, memory, PATH_MAX);
     name_probe(check, &probe);
     usable = tn_folder_make(check->hub->cache, 0777, &failure) == TENON_OK && tn_folder_writable(check->hub->cache);
-    status = push(check, "cache", usable ? TENON_CHECK_YES : TENON_CHECK_NO, usable || failure.message == NULL ? check->hub->cache : failure.message,
+    status = push(check, "cache", usable ? TENON_CHECK_YES : TENON_CHECK_NO,
+                  usable || failure.message == NULL ? check->hub->cache : failure.message,
                   "Choose another folder with HF_HUB_CACHE.");
     if (status == TENON_OK && usable)
         status = links_work(check, &probe, &failure)
                      ? push(check, "links", TENON_CHECK_YES, "symbolic links work in the cache", "")
-                     : push(check, "links", TENON_CHECK_NO, "no symbolic links: files are copied instead, which takes more room", "Put the cache on a file system that has them.");
+                     : push(check, "links", TENON_CHECK_NO, "no symbolic links: files are copied instead, which takes more room",
+                            "Put the cache on a file system that has them.");
     if (status == TENON_OK && usable)
         status = locks_work(&probe, &failure)
                      ? push(check, "locks", TENON_CHECK_YES, "locks work in the cache", "")
-                     : push(check, "locks", TENON_CHECK_NO, "locks are given to everybody: nothing breaks, but work may be done twice", "Put the cache on a local file system.");
+                     : push(check, "locks", TENON_CHECK_NO,
+                            "locks are given to everybody: nothing breaks, but work may be done twice",
+                            "Put the cache on a local file system.");
     tn_text_format(&message, "%.1f GB free", (double)room / 1e9);
     if (status == TENON_OK)
         status = push(check, "room", room < 0 ? TENON_CHECK_UNKNOWN : room < INT64_C(1000000000) ? TENON_CHECK_NO : TENON_CHECK_YES,
-                      room < 0 ? "the free space is not known" : tn_text(&message), "Free some space, or choose another folder with HF_HUB_CACHE.");
+                      room < 0 ? "the free space is not known" : tn_text(&message),
+                      "Free some space, or choose another folder with HF_HUB_CACHE.");
     tn_text_clear(&message);
     tn_text_clear(&probe);
     tn_failure_clear(&failure);

@@ -94,7 +94,8 @@ static tenon_status start_fetch(struct download *download)
     if (download->folder == NULL)
         status = tn_cache_write_ref(&download->base.cache, download->base.repository.revision, fetch->commit, &task->failure);
     /* A cache that cannot be written may still have the file. */
-    if (status == TENON_ERROR_IO && tn_cache_has(&download->base.cache, fetch->commit, download->path, fetch->bytes, &download->found)) {
+    if (status == TENON_ERROR_IO &&
+        tn_cache_has(&download->base.cache, fetch->commit, download->path, fetch->bytes, &download->found)) {
         tn_failure_clear(&task->failure);
         status = TENON_OK;
     }
@@ -120,7 +121,8 @@ static tenon_status fail_offline(struct download *download)
 
     if (download->commit[0] == '\0' || !tn_cache_knows_absent(&download->base.cache, download->commit, download->path))
         return tn_hub_fail_offline(failure, download->path);
-    tn_fail(failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", download->base.repository.id, download->path, download->base.repository.revision);
+    tn_fail(failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", download->base.repository.id, download->path,
+            download->base.repository.revision);
     tn_failure_set_code(failure, "EntryNotFound");
     return failure->status;
 }
@@ -138,8 +140,8 @@ static tenon_status find_in_folder(struct download *download)
     status = tn_folder_open_revision(download->base.hub, &download->base.repository, fetch->commit, &tree, &task->failure);
     file = status == TENON_OK ? tn_tree_find(&tree, download->path) : NULL;
     if (status == TENON_OK && file == NULL) {
-        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", download->base.repository.id, download->path,
-                         download->base.repository.revision);
+        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", download->base.repository.id,
+                         download->path, download->base.repository.revision);
         tn_hint(&task->failure, "Check the path; names of files are case-sensitive.");
         tn_failure_set_code(&task->failure, "EntryNotFound");
     } else if (file != NULL) {
@@ -267,7 +269,8 @@ static tenon_status fill(struct download *download, const char *path, const teno
     return status;
 }
 
-tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *given, tenon_task **task)
+tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *given,
+                                 tenon_task **task)
 {
     tenon_download_options options;
     struct download *download = NULL;
@@ -287,7 +290,8 @@ tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const c
     return status;
 }
 
-tenon_status tenon_hub_download(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options, tenon_task **task)
+tenon_status tenon_hub_download(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options,
+                                tenon_task **task)
 {
     TN_HUB_CALL(hub, tn_hub_download_new(hub, repository, path, options, &made), task);
 }

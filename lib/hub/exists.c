@@ -15,7 +15,8 @@ struct exists {
 
 static tenon_status no_such_file(struct exists *exists, struct failure *failure)
 {
-    tn_fail(failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", exists->base.repository.id, exists->path, exists->base.repository.revision);
+    tn_fail(failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", exists->base.repository.id, exists->path,
+            exists->base.repository.revision);
     tn_failure_set_code(failure, "EntryNotFound");
     return failure->status;
 }
@@ -53,7 +54,8 @@ static tenon_status look_in_cache(struct exists *exists, struct failure *failure
     if (!known || (exists->path == NULL && tn_is_commit(exists->base.repository.revision) && !tn_folder_exists(tn_text(&path))))
         status = tn_hub_fail_offline(failure, exists->base.repository.id);
     else if (exists->path != NULL && !tn_cache_has(cache, commit, exists->path, -1, &path))
-        status = tn_cache_knows_absent(cache, commit, exists->path) ? no_such_file(exists, failure) : tn_hub_fail_offline(failure, exists->path);
+        status = tn_cache_knows_absent(cache, commit, exists->path) ? no_such_file(exists, failure)
+                                                                    : tn_hub_fail_offline(failure, exists->path);
     if (status == TENON_OK)
         status = tn_task_set_text(task, commit);
     tn_text_clear(&path);
@@ -80,7 +82,8 @@ static bool cache_answers(struct exists *exists, tenon_status *status)
 /* Did the hub itself say that there is no such thing, or not for us? */
 static bool is_answer(tenon_status status)
 {
-    return status == TENON_ERROR_NOT_FOUND || status == TENON_ERROR_GATED || status == TENON_ERROR_UNAUTHORIZED || status == TENON_ERROR_FORBIDDEN;
+    return status == TENON_ERROR_NOT_FOUND || status == TENON_ERROR_GATED || status == TENON_ERROR_UNAUTHORIZED ||
+           status == TENON_ERROR_FORBIDDEN;
 }
 
 /* What the hub said; when it could not be asked, what the cache knows. */
@@ -135,7 +138,8 @@ static void exists_clear(struct tenon_task *task)
 static const struct operation operation = { .name = "asking whether something exists", .size = sizeof(struct exists),
                                             .step = exists_step, .clear = exists_clear };
 
-static tenon_status exists_new(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *given, tenon_task **task)
+static tenon_status exists_new(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *given,
+                               tenon_task **task)
 {
     tenon_repository_options options;
     struct exists *exists = NULL;
@@ -157,7 +161,8 @@ static tenon_status exists_new(tenon_hub *hub, const char *repository, const cha
     return status;
 }
 
-tenon_status tenon_hub_exists(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *options, tenon_task **task)
+tenon_status tenon_hub_exists(tenon_hub *hub, const char *repository, const char *path, const tenon_repository_options *options,
+                              tenon_task **task)
 {
     TN_HUB_CALL(hub, exists_new(hub, repository, path, options, &made), task);
 }

@@ -100,7 +100,8 @@ static tenon_status take_lock(struct fetch *fetch)
     tenon_status status = fetch->lock.fd >= 0 ? TENON_OK : tn_lock_try(&fetch->lock, tn_text(&fetch->lock_path), &fetch->failure);
 
     if (status == TENON_AGAIN && tn_now(fetch->co.context) >= fetch->deadline_ms) {
-        status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process has been downloading it for too long", fetch->path);
+        status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process has been downloading it for too long",
+                         fetch->path);
         tn_hint(&fetch->failure, "Wait for it, or end it; the lock is %s.", tn_text(&fetch->lock_path));
     } else if (status == TENON_AGAIN &&
                tn_timer_set(fetch->co.context, &fetch->timer, LOCK_POLL_MS, &fetch->co) != TENON_OK)
@@ -126,8 +127,10 @@ static tenon_status wait_for_owner(struct fetch *fetch)
         set_deadline(fetch);
     }
     if (tn_now(fetch->co.context) >= fetch->deadline_ms) {
-        status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process is downloading it and gets no further", fetch->path);
-        tn_hint(&fetch->failure, "Wait for it, or end it; the file beside %s with .j in its name says which process it is.", tn_text(&fetch->base));
+        status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process is downloading it and gets no further",
+                         fetch->path);
+        tn_hint(&fetch->failure, "Wait for it, or end it; the file beside %s with .j in its name says which process it is.",
+                tn_text(&fetch->base));
     } else if (tn_timer_set(fetch->co.context, &fetch->timer, 2 * LOCK_POLL_MS, &fetch->co) != TENON_OK)
         status = tn_fail_memory(&fetch->failure);
     return status;
@@ -175,10 +178,12 @@ static tenon_status verify(struct fetch *fetch)
     else if (status == TENON_OK && fetch->hashes && strcmp(hex, fetch->etag) != 0) {
         fetch->again = true;
         fetch->lies++;
-        status = tn_fail(&fetch->failure, TENON_ERROR_INTEGRITY, "%s: what arrived has the hash %s, promised was %s", fetch->path, hex, fetch->etag);
+        status = tn_fail(&fetch->failure, TENON_ERROR_INTEGRITY, "%s: what arrived has the hash %s, promised was %s", fetch->path,
+                         hex, fetch->etag);
         tn_hint(&fetch->failure, "Something on the way changes the content: try another network, or check the proxy and the hub.");
     } else if (status == TENON_OK && !fetch->hashes)
-        tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s: its content id %s is no hash; only the size could be checked", fetch->path, fetch->etag);
+        tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s: its content id %s is no hash; only the size could be checked",
+               fetch->path, fetch->etag);
     return status;
 }
 
@@ -212,8 +217,8 @@ static tenon_status start_round(struct fetch *fetch)
         tn_fetch_show(fetch, fetch->noted_bytes, true);
         status = tn_placing_check_room(fetch, fetch->bytes - fetch->noted_bytes);
         if (fetch->noted_bytes > 0)
-            tn_log(fetch->co.context, TENON_LOG_INFO, "hub", "%s: %" PRId64 " of %" PRId64 " bytes are here from before", fetch->path,
-                   fetch->noted_bytes, fetch->bytes);
+            tn_log(fetch->co.context, TENON_LOG_INFO, "hub", "%s: %" PRId64 " of %" PRId64 " bytes are here from before",
+                   fetch->path, fetch->noted_bytes, fetch->bytes);
     }
     if (status == TENON_OK)
         status = start_hash(fetch);
@@ -287,7 +292,8 @@ static bool is_candidate(struct fetch *fetch)
 
     tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
     candidate = fetch->folder != NULL && !fetch->force && fetch->hashes && !fetch->present && !tn_placing_in_folder(fetch) &&
-                tn_file_look_at_link(tn_text(&fetch->target), &facts, &ignored) == TENON_OK && facts.regular && facts.bytes == fetch->bytes;
+                tn_file_look_at_link(tn_text(&fetch->target), &facts, &ignored) == TENON_OK && facts.regular &&
+                facts.bytes == fetch->bytes;
     candidate = candidate && tn_copy_start(&fetch->copy, tn_text(&fetch->target), -1, &fetch->hash, &ignored) == TENON_OK &&
                 start_hash(fetch) == TENON_OK;
     if (!candidate)
@@ -370,7 +376,8 @@ static tenon_status fetch_step(struct co *co)
         goto done;
     status = prepare(fetch);
     if (status == TENON_OK && is_candidate(fetch)) {
-        AWAIT(co, (status = tn_copy_slice(&fetch->copy, tn_text(&fetch->target), "", &fetch->failure)) != TENON_AGAIN || tn_co_go_on(co));
+        AWAIT(co, (status = tn_copy_slice(&fetch->copy, tn_text(&fetch->target), "", &fetch->failure)) != TENON_AGAIN ||
+                  tn_co_go_on(co));
         if (status == TENON_OK)
             status = judge_candidate(fetch);
     }

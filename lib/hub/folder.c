@@ -49,7 +49,8 @@ static tenon_status add_file(const struct walk *walk, const char *path, const st
     if (!tn_patterns_choose(walk->allow, walk->ignore, path))
         return TENON_OK;
     if (!walk->all && !tn_path_is_safe(path, &reason)) {
-        tn_fail(walk->failure, walk->ours ? TENON_ERROR_ARGUMENT : TENON_ERROR_PROTOCOL, "%s has a file \"%s\" that no repository may have: %s", walk->folder, path, reason);
+        tn_fail(walk->failure, walk->ours ? TENON_ERROR_ARGUMENT : TENON_ERROR_PROTOCOL,
+                "%s has a file \"%s\" that no repository may have: %s", walk->folder, path, reason);
         return tn_hint(walk->failure, "Rename it, or leave it out.");
     }
     return tn_tree_add(walk->tree, &file, walk->failure);
@@ -92,7 +93,8 @@ static tenon_status walk_below(const struct walk *walk, const char *below, int d
     tenon_status status;
 
     if (depth > DEEPEST)
-        return tn_fail(walk->failure, walk->ours ? TENON_ERROR_ARGUMENT : TENON_ERROR_PROTOCOL, "%s is nested more than %d folders deep", walk->folder, (int)DEEPEST);
+        return tn_fail(walk->failure, walk->ours ? TENON_ERROR_ARGUMENT : TENON_ERROR_PROTOCOL,
+                       "%s is nested more than %d folders deep", walk->folder, (int)DEEPEST);
     tn_text_init(&path, walk->tree->memory, PATH_MAX);
     tn_text_format(&path, "%s/%s", walk->folder, below);
     status = path.failed ? tn_fail_memory(walk->failure) : tn_folder_open(&stream, tn_text(&path), walk->failure);
@@ -115,7 +117,8 @@ tenon_status tn_folder_walk(const char *folder, bool all, struct tree *tree, str
     return status == TENON_OK ? tn_tree_sort(tree, failure) : status;
 }
 
-tenon_status tn_folder_choose(const char *folder, const char *const *allow, const char *const *ignore, struct tree *tree, struct failure *failure)
+tenon_status tn_folder_choose(const char *folder, const char *const *allow, const char *const *ignore, struct tree *tree,
+                              struct failure *failure)
 {
     struct walk walk = { .folder = folder, .ours = true, .allow = allow, .ignore = ignore, .tree = tree, .failure = failure };
     tenon_status status = walk_below(&walk, "", 0);
@@ -139,7 +142,8 @@ static tenon_status plain_commit(const char *folder, const struct tree *tree, ch
         tn_text_reset(&path);
         tn_text_format(&path, "%s/%s", folder, tree->files[i].path);
         status = path.failed ? tn_fail_memory(failure) : tn_file_look(tn_text(&path), &facts, failure);
-        length = snprintf(line, sizeof line, "%" PRId64 " %" PRId64, tree->files[i].bytes, status == TENON_OK ? facts.modified_ns : 0);
+        length = snprintf(line, sizeof line, "%" PRId64 " %" PRId64, tree->files[i].bytes,
+                          status == TENON_OK ? facts.modified_ns : 0);
         tn_hash_add(&hash, tree->files[i].path, strlen(tree->files[i].path) + 1);
         tn_hash_add(&hash, line, (size_t)length + 1);
     }
@@ -208,7 +212,8 @@ static tenon_status no_repository(const tenon_hub *hub, const struct repository 
 }
 
 /* What refs/heads/REVISION says, or the revision itself where it is a commit. */
-static tenon_status find_commit(const struct text *folder, const struct repository *repository, char *commit, struct failure *failure)
+static tenon_status find_commit(const struct text *folder, const struct repository *repository, char *commit,
+                                struct failure *failure)
 {
     struct text path, value;
     const char *branch = tn_starts_with(repository->revision, "refs/heads/") ? repository->revision + 11 : repository->revision;
@@ -234,7 +239,8 @@ static tenon_status find_commit(const struct text *folder, const struct reposito
     return status;
 }
 
-tenon_status tn_folder_open_commit(const tenon_hub *hub, const struct repository *repository, const char *commit, struct tree *tree, struct failure *failure)
+tenon_status tn_folder_open_commit(const tenon_hub *hub, const struct repository *repository, const char *commit, struct tree *tree,
+                                   struct failure *failure)
 {
     const struct memory *memory = &hub->handle.context->memory;
     struct text path, text;
@@ -266,7 +272,8 @@ static tenon_status open_plain(const tenon_hub *hub, const struct text *folder, 
         status = no_repository(hub, repository, failure);
     if (status == TENON_OK)
         status = plain_commit(tn_text(folder), tree, found, failure);
-    if (status == TENON_OK && strcmp(revision, "main") != 0 && strcmp(revision, "refs/heads/main") != 0 && strcmp(revision, found) != 0)
+    if (status == TENON_OK && strcmp(revision, "main") != 0 && strcmp(revision, "refs/heads/main") != 0 &&
+        strcmp(revision, found) != 0)
         status = no_revision(repository, failure);
     if (status == TENON_OK)
         memcpy(commit, found, sizeof found);
@@ -303,7 +310,8 @@ static tenon_status add_branches(const char *folder, const char *below, int dept
     return status;
 }
 
-tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *repository, struct names *branches, struct failure *failure)
+tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *repository, struct names *branches,
+                                struct failure *failure)
 {
     struct text folder;
     tenon_status status;
@@ -317,7 +325,8 @@ tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *r
     return status;
 }
 
-tenon_status tn_folder_open_revision(const tenon_hub *hub, const struct repository *repository, char *commit, struct tree *tree, struct failure *failure)
+tenon_status tn_folder_open_revision(const tenon_hub *hub, const struct repository *repository, char *commit, struct tree *tree,
+                                     struct failure *failure)
 {
     const struct memory *memory = &hub->handle.context->memory;
     struct names branches;

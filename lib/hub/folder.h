@@ -21,20 +21,27 @@ void tn_folder_path(const tenon_hub *hub, const struct repository *repository, s
  * What a revision has: its commit (41 characters) and, where tree is not NULL, its files by path. The content id of a plain
  * file is "" because nobody has read it yet.
  */
-tenon_status tn_folder_open_revision(const tenon_hub *hub, const struct repository *repository, char *commit, struct tree *tree, struct failure *failure);
+tenon_status tn_folder_open_revision(const tenon_hub *hub, const struct repository *repository, char *commit, struct tree *tree,
+                                     struct failure *failure);
 /* The files of a commit of the history; tree may be NULL. */
-tenon_status tn_folder_open_commit(const tenon_hub *hub, const struct repository *repository, const char *commit, struct tree *tree, struct failure *failure);
+tenon_status tn_folder_open_commit(const tenon_hub *hub, const struct repository *repository, const char *commit, struct tree *tree,
+                                   struct failure *failure);
 /* Adds the path of a file's content. */
 void tn_folder_content(const tenon_hub *hub, const struct repository *repository, const struct tree_file *file, struct text *out);
 /* Adds the names of the branches, in order. A repository that nobody has published to has none; its plain files are main. */
-tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *repository, struct names *branches, struct failure *failure);
+tenon_status tn_folder_branches(const tenon_hub *hub, const struct repository *repository, struct names *branches,
+                                struct failure *failure);
 /*
  * The files below a folder that may be in a repository, by path; their sizes, no ids. all: those that may not, too, and links
  * that lead nowhere, with size -1.
  */
 tenon_status tn_folder_walk(const char *folder, bool all, struct tree *tree, struct failure *failure);
-/* Those of the files below a folder that patterns choose and that may be published; one of them that no repository may have fails. */
-tenon_status tn_folder_choose(const char *folder, const char *const *allow, const char *const *ignore, struct tree *tree, struct failure *failure);
+/*
+ * Those of the files below a folder that patterns choose and that may be published; one of them that no repository may have
+ * fails.
+ */
+tenon_status tn_folder_choose(const char *folder, const char *const *allow, const char *const *ignore, struct tree *tree,
+                              struct failure *failure);
 /* The commit of a manifest and its files. */
 tenon_status tn_folder_parse_commit(const char *text, size_t length, struct tree *tree, struct failure *failure);
 /* git's id of the pointer that stands for large content. */

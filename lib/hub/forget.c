@@ -115,8 +115,8 @@ static tenon_status remove_blobs(struct forget *forget, const struct names *blob
         tn_text_reset(&path);
         tn_cache_blob_path(&forget->base.cache, blobs->at[i], &path);
         status = path.failed ? tn_fail_memory(&task->failure)
-                             : tn_store_remove_blob(task->handle.context, tn_text(&forget->base.cache.root), tn_text(&path), &forget->freed,
-                                                    &task->failure);
+                             : tn_store_remove_blob(task->handle.context, tn_text(&forget->base.cache.root), tn_text(&path),
+                                                    &forget->freed, &task->failure);
     }
     tn_text_clear(&path);
     return status;
@@ -215,7 +215,8 @@ static tenon_status find_commits(struct forget *forget)
 
     tn_text_init(&folder, &task->handle.context->memory, PATH_MAX);
     path_below(forget, "snapshots", &folder);
-    status = folder.failed ? tn_fail_memory(&task->failure) : tn_names_add_folder(&forget->commits, tn_text(&folder), &task->failure);
+    status = folder.failed ? tn_fail_memory(&task->failure)
+                           : tn_names_add_folder(&forget->commits, tn_text(&folder), &task->failure);
     tn_text_clear(&folder);
     return status;
 }
@@ -224,8 +225,8 @@ static tenon_status fail_absent(struct forget *forget)
 {
     const struct repository *repository = &forget->base.repository;
 
-    return tn_fail(&forget->base.task.failure, TENON_ERROR_NOT_FOUND, "%s%s%s is not in the cache", repository->id, forget->all ? "" : "@",
-                   forget->all ? "" : repository->revision);
+    return tn_fail(&forget->base.task.failure, TENON_ERROR_NOT_FOUND, "%s%s%s is not in the cache", repository->id,
+                   forget->all ? "" : "@", forget->all ? "" : repository->revision);
 }
 
 static tenon_status forget_step(struct co *co)
@@ -239,7 +240,8 @@ static tenon_status forget_step(struct co *co)
         memcpy(commit, forget->base.repository.revision, sizeof commit);
     else
         tn_cache_read_ref(&forget->base.cache, forget->base.repository.revision, commit);
-    if (status == TENON_OK && (!tn_folder_exists(tn_text(&forget->base.cache.folder)) || (!forget->all && !tn_names_have(&forget->commits, commit))))
+    if (status == TENON_OK &&
+        (!tn_folder_exists(tn_text(&forget->base.cache.folder)) || (!forget->all && !tn_names_have(&forget->commits, commit))))
         status = fail_absent(forget);
     else if (status == TENON_OK)
         status = forget->all || forget->commits.count == 1 ? forget_all(forget) : forget_commit(forget, commit);

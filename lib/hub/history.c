@@ -23,7 +23,8 @@ void tn_history_clear(struct history *history)
 
 /* ---- paths ---- */
 
-tenon_status tn_history_path(const struct history *history, const char *folder, const char *name, const char *ending, struct text *out)
+tenon_status tn_history_path(const struct history *history, const char *folder, const char *name, const char *ending,
+                             struct text *out)
 {
     tn_text_reset(out);
     tn_text_format(out, "%s/%s%s%s", tn_text(&history->folder), folder, name, ending);
@@ -38,7 +39,8 @@ tenon_status tn_history_scratch(const struct history *history, struct text *out)
     return tn_history_path(history, "blobs/", chance, ".tenon.incomplete", out);
 }
 
-tenon_status tn_history_put(const struct history *history, const char *folder, const char *name, const char *ending, const char *text)
+tenon_status tn_history_put(const struct history *history, const char *folder, const char *name, const char *ending,
+                            const char *text)
 {
     struct failure *failure = history->failure;
     struct text path, scratch;
@@ -110,8 +112,9 @@ static bool add_files(json_t *files, const struct tree *tree)
     bool good = true;
 
     for (size_t i = 0; i < tree->count && good; i++)
-        good = json_object_set_new(files, tree->files[i].path, json_pack("{s:I, s:s}", "size", (json_int_t)tree->files[i].bytes, "sha256",
-                                                                        tree->files[i].etag)) == 0;
+        good = json_object_set_new(files, tree->files[i].path,
+                                   json_pack("{s:I, s:s}", "size", (json_int_t)tree->files[i].bytes, "sha256",
+                                             tree->files[i].etag)) == 0;
     return good;
 }
 
@@ -125,7 +128,8 @@ tenon_status tn_history_commit(const struct history *history, const struct tree 
                              (json_int_t)tn_wall(history->context), "files", list);
     char *text = good && json != NULL ? tn_json_write(memory, json) : NULL;
     char hex[TN_HEX_MOST + 1];
-    tenon_status status = text != NULL ? tn_hash_bytes(HASH_SHA1, text, strlen(text), hex, history->failure) : tn_fail_memory(history->failure);
+    tenon_status status = text != NULL ? tn_hash_bytes(HASH_SHA1, text, strlen(text), hex, history->failure)
+                                       : tn_fail_memory(history->failure);
 
     if (status == TENON_OK)
         status = tn_history_put(history, "commits/", hex, ".json", text);

@@ -20,11 +20,13 @@ void tn_history_init(struct history *history, struct tenon_context *context, str
 void tn_history_clear(struct history *history);
 
 /* Resets out to a path below .tenon. */
-tenon_status tn_history_path(const struct history *history, const char *folder, const char *name, const char *ending, struct text *out);
+tenon_status tn_history_path(const struct history *history, const char *folder, const char *name, const char *ending,
+                             struct text *out);
 /* Resets out to a name that nobody else has, for what gets its own by a rename. */
 tenon_status tn_history_scratch(const struct history *history, struct text *out);
 /* A small file below .tenon, at one moment and durable. */
-tenon_status tn_history_put(const struct history *history, const char *folder, const char *name, const char *ending, const char *text);
+tenon_status tn_history_put(const struct history *history, const char *folder, const char *name, const char *ending,
+                            const char *text);
 
 /* Makes the folders, but for that of the branches: a branch is what makes a history. Nothing is written through a link. */
 tenon_status tn_history_make(const struct history *history);

@@ -197,7 +197,8 @@ int32_t tn_hub_policy(const tenon_hub *hub, int32_t asked)
 
 bool tn_hub_is_offline(const tenon_hub *hub, int32_t policy)
 {
-    return policy == TENON_CACHE_OFFLINE || (hub->folder == NULL && tn_setting_flag(&hub->handle.context->settings, SETTING_HUB_OFFLINE));
+    return policy == TENON_CACHE_OFFLINE ||
+           (hub->folder == NULL && tn_setting_flag(&hub->handle.context->settings, SETTING_HUB_OFFLINE));
 }
 
 tenon_status tn_hub_fail_offline(struct failure *failure, const char *what)
@@ -213,7 +214,8 @@ void tn_hub_api(const tenon_hub *hub, const struct repository *repository, struc
     tn_text_format(out, "%s/api/%s/%s", hub->endpoint, tn_repository_plural(repository), repository->id);
 }
 
-void tn_hub_resolve(const tenon_hub *hub, const struct repository *repository, const char *revision, const char *path, struct text *out)
+void tn_hub_resolve(const tenon_hub *hub, const struct repository *repository, const char *revision, const char *path,
+                    struct text *out)
 {
     tn_text_format(out, "%s/%s%s/resolve/", hub->endpoint, tn_repository_prefix(repository), repository->id);
     tn_text_add_escaped(out, revision, "");

@@ -30,9 +30,11 @@ void tn_hub_drop(tenon_hub *hub);
  */
 tenon_status tn_hub_info_new(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task);
 tenon_status tn_hub_list_new(tenon_hub *hub, const char *repository, const tenon_list_options *options, tenon_task **task);
-tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options, tenon_task **task);
+tenon_status tn_hub_download_new(tenon_hub *hub, const char *repository, const char *path, const tenon_download_options *options,
+                                 tenon_task **task);
 tenon_status tn_hub_snapshot_new(tenon_hub *hub, const char *repository, const tenon_download_options *options, tenon_task **task);
-tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options, tenon_task **task);
+tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options,
+                             tenon_task **task);
 
 /* ---- for the files of this folder ---- */
 
@@ -50,7 +52,8 @@ bool tn_hub_is_encoded(const struct request *request);
 /* Adds "ENDPOINT/api/models/ID" and so on. */
 void tn_hub_api(const tenon_hub *hub, const struct repository *repository, struct text *out);
 /* Adds "ENDPOINT/ID/resolve/REVISION/PATH". */
-void tn_hub_resolve(const tenon_hub *hub, const struct repository *repository, const char *revision, const char *path, struct text *out);
+void tn_hub_resolve(const tenon_hub *hub, const struct repository *repository, const char *revision, const char *path,
+                    struct text *out);
 /* The failure of a call that would need a request although none may be made. */
 tenon_status tn_hub_fail_offline(struct failure *failure, const char *what);
 

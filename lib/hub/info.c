@@ -152,7 +152,8 @@ static tenon_status describe_folder(struct info *info)
     tn_tree_init(&tree, &task->handle.context->memory);
     status = tn_folder_open_revision(info->base.hub, &info->base.repository, commit, &tree, &task->failure);
     for (size_t i = 0; status == TENON_OK && i < tree.count; i++)
-        json_array_append_new(siblings, json_pack("{s:s, s:I}", "rfilename", tree.files[i].path, "size", (json_int_t)tree.files[i].bytes));
+        json_array_append_new(siblings, json_pack("{s:s, s:I}", "rfilename", tree.files[i].path, "size",
+                                                  (json_int_t)tree.files[i].bytes));
     if (status == TENON_OK) {
         tn_json_set_text(json, "id", info->base.repository.id);
         tn_json_set_text(json, "sha", commit);

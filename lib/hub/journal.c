@@ -164,7 +164,8 @@ static tenon_status make_slot(const struct journal *journal, struct text *slot, 
     return status == TENON_OK && slot->failed ? tn_fail_memory(failure) : status;
 }
 
-tenon_status tn_journal_write(int fd, const struct journal *journal, const char *path, const struct memory *memory, struct failure *failure)
+tenon_status tn_journal_write(int fd, const struct journal *journal, const char *path, const struct memory *memory,
+                              struct failure *failure)
 {
     struct text slot;
     tenon_status status;
@@ -187,7 +188,8 @@ void tn_journal_name(const char *base, int64_t generation, struct text *out)
 int64_t tn_journal_generation_of(const char *base, const char *name, const char **rest)
 {
     size_t length = strlen(base);
-    bool begins = strncmp(name, base, length) == 0 && strncmp(name + length, ".j", 2) == 0 && name[length + 2] >= '1' && name[length + 2] <= '9';
+    bool begins = strncmp(name, base, length) == 0 && strncmp(name + length, ".j", 2) == 0 && name[length + 2] >= '1' &&
+                  name[length + 2] <= '9';
     long long generation = 0;
     int end = 0;
 

@@ -38,7 +38,8 @@ bool tn_journal_parse(const char *text, size_t length, struct journal *journal, 
 /* The newer valid slot of the journal at path; false when there is none. */
 bool tn_journal_read(const char *path, const struct memory *memory, struct journal *journal);
 /* Writes the slot whose turn it is by the sequence; path is for the message. */
-tenon_status tn_journal_write(int fd, const struct journal *journal, const char *path, const struct memory *memory, struct failure *failure);
+tenon_status tn_journal_write(int fd, const struct journal *journal, const char *path, const struct memory *memory,
+                              struct failure *failure);
 
 /* Adds the name of the Nth journal of base. */
 void tn_journal_name(const char *base, int64_t generation, struct text *out);

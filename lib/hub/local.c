@@ -117,7 +117,8 @@ bool tn_local_read(struct tenon_context *context, const char *folder, const char
     tn_text_init(&text, &context->memory, 1024);
     tn_failure_init(&ignored, &context->memory, NULL);
     note_path(folder, path, &name);
-    good = !name.failed && tn_file_read_whole(tn_text(&name), 1024, &text, &ignored) == TENON_OK && parse_note(&text, note, &seconds);
+    good = !name.failed && tn_file_read_whole(tn_text(&name), 1024, &text, &ignored) == TENON_OK &&
+           parse_note(&text, note, &seconds);
     tn_text_reset(&name);
     tn_local_file(folder, path, &name);
     good = good && tn_file_look_at_link(tn_text(&name), &facts, &ignored) == TENON_OK && facts.regular &&
@@ -128,7 +129,8 @@ bool tn_local_read(struct tenon_context *context, const char *folder, const char
     return good;
 }
 
-tenon_status tn_local_write(struct tenon_context *context, const char *folder, const char *path, const struct local_note *note, struct failure *failure)
+tenon_status tn_local_write(struct tenon_context *context, const char *folder, const char *path, const struct local_note *note,
+                            struct failure *failure)
 {
     int64_t now = tn_wall(context);
     struct text name, text;

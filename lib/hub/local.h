@@ -25,6 +25,7 @@ tenon_status tn_local_check_links(const char *folder, const char *path, const st
 tenon_status tn_local_prepare(struct tenon_context *context, const char *folder, const char *path, struct failure *failure);
 /* False when there is no note, or the file was changed after it was written. */
 bool tn_local_read(struct tenon_context *context, const char *folder, const char *path, struct local_note *note);
-tenon_status tn_local_write(struct tenon_context *context, const char *folder, const char *path, const struct local_note *note, struct failure *failure);
+tenon_status tn_local_write(struct tenon_context *context, const char *folder, const char *path, const struct local_note *note,
+                            struct failure *failure);
 
 #endif

@@ -242,7 +242,8 @@ static tenon_status metadata_step(struct co *co)
     return status;
 }
 
-void tn_metadata_start(struct metadata *metadata, const struct repository *repository, const char *path, int32_t retries, struct co *waiter)
+void tn_metadata_start(struct metadata *metadata, const struct repository *repository, const char *path, int32_t retries,
+                       struct co *waiter)
 {
     metadata->repository = repository;
     metadata->request.method = "HEAD";

@@ -39,7 +39,8 @@ struct metadata {
 void tn_metadata_init(struct metadata *metadata, tenon_hub *hub);
 void tn_metadata_clear(struct metadata *metadata);
 /* retries: how often at most, -1 for the setting. path and repository are borrowed. */
-void tn_metadata_start(struct metadata *metadata, const struct repository *repository, const char *path, int32_t retries, struct co *waiter);
+void tn_metadata_start(struct metadata *metadata, const struct repository *repository, const char *path, int32_t retries,
+                       struct co *waiter);
 
 /* Copies an ETag header's value without W/ and quotes into etag; false when it cannot be a file's name. */
 bool tn_etag_normal(const char *value, char *etag, size_t size);

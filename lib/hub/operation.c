@@ -65,7 +65,8 @@ bool tn_hub_cache_may_stand_in(const struct hub_task *task, const struct failure
 {
     const char *code = failure->code != NULL ? failure->code : "";
     bool last_word = failure->status == TENON_ERROR_MEMORY || failure->status == TENON_ERROR_CANCELLED ||
-                     failure->status == TENON_ERROR_ARGUMENT || strcmp(code, "RevisionNotFound") == 0 || strcmp(code, "EntryNotFound") == 0;
+                     failure->status == TENON_ERROR_ARGUMENT || strcmp(code, "RevisionNotFound") == 0 ||
+                     strcmp(code, "EntryNotFound") == 0;
 
     return !last_word && task->policy != TENON_CACHE_FRESH;
 }

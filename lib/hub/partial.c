@@ -47,7 +47,8 @@ static tenon_status write_slot(struct partial *partial, bool owned, struct failu
         snprintf(journal.world, sizeof journal.world, "%s", tn_text(&world));
     }
     status = world.failed ? tn_fail_memory(failure)
-                          : tn_journal_write(partial->journal, &journal, tn_text(&partial->base), &partial->context->memory, failure);
+                          : tn_journal_write(partial->journal, &journal, tn_text(&partial->base), &partial->context->memory,
+                                             failure);
     tn_text_clear(&world);
     return status;
 }
@@ -168,7 +169,8 @@ static bool is_locked(const struct partial *partial, const char *path)
  * Does the owner that a journal names still live, as far as can be told? Here the process list says so, and not the lock:
  * a child that its owner had forked may hold that on.
  */
-static bool owner_lives(const struct partial *partial, const struct journal *journal, const char *path, const struct file_facts *facts)
+static bool owner_lives(const struct partial *partial, const struct journal *journal, const char *path,
+                        const struct file_facts *facts)
 {
     struct process owner = { journal->owner, journal->owner_start };
     bool lives = false;
@@ -222,7 +224,8 @@ static tenon_status inherit(struct partial *partial, const struct journal *old, 
     tn_text_init(&path, &partial->context->memory, PATH_MAX);
     beside(partial, old->data, &path);
     status = path.failed ? tn_fail_memory(failure) : tn_file_look_at_link(tn_text(&path), &facts, failure);
-    counts = facts.regular && old->size == partial->size && durable->count > 0 && facts.bytes >= durable->at[durable->count - 1].end;
+    counts = facts.regular && old->size == partial->size && durable->count > 0 &&
+             facts.bytes >= durable->at[durable->count - 1].end;
     if (status == TENON_OK && facts.regular && owner_is_here(partial, old)) {
         tn_text_reset(&partial->data_path);
         tn_text_add(&partial->data_path, tn_text(&path));
@@ -409,7 +412,8 @@ tenon_status tn_partial_rescue(struct partial *partial, struct failure *failure)
     tn_failure_clear(failure);
     name_data(partial);
     return partial->data_path.failed ? tn_fail_memory(failure)
-                                     : tn_file_copy_open(partial->data, tn_text(&partial->base), tn_text(&partial->data_path), failure);
+                                     : tn_file_copy_open(partial->data, tn_text(&partial->base), tn_text(&partial->data_path),
+                                                         failure);
 }
 
 /* Does somebody who lives work on it, as far as can be told? */

@@ -231,7 +231,8 @@ static void start_parts(struct fetch *fetch)
         start_part(fetch, &fetch->parts[i], first, end_of_part(fetch, first));
     }
     /* Pieces that are nearly too many grow together by one part alone. */
-    if (fetch->part_count > 0 && !fetch->parts[0].active && next_missing(fetch, 0) < fetch->bytes && fetch->written.count + fetch->part_count >= TN_RANGES)
+    if (fetch->part_count > 0 && !fetch->parts[0].active && next_missing(fetch, 0) < fetch->bytes &&
+        fetch->written.count + fetch->part_count >= TN_RANGES)
         start_part(fetch, &fetch->parts[0], next_missing(fetch, 0), end_of_part(fetch, next_missing(fetch, 0)));
 }
 
@@ -307,7 +308,8 @@ static tenon_status catch_up(struct fetch *fetch)
 static tenon_status set_next_note(struct fetch *fetch)
 {
     fetch->noted_ms = tn_now(fetch->co.context);
-    return tn_timer_set(fetch->co.context, &fetch->timer, NOTE_MS, &fetch->co) == TENON_OK ? TENON_OK : tn_fail_memory(&fetch->failure);
+    return tn_timer_set(fetch->co.context, &fetch->timer, NOTE_MS, &fetch->co) == TENON_OK ? TENON_OK
+                                                                                           : tn_fail_memory(&fetch->failure);
 }
 
 tenon_status tn_parts_begin(struct fetch *fetch)

@@ -47,7 +47,8 @@ static tenon_status key_of(struct fetch *fetch, char *key)
     }
     tn_text_init(&name, &fetch->co.context->memory, PATH_MAX);
     tn_text_format(&name, "%s/%s", fetch->commit, fetch->path);
-    status = name.failed ? tn_fail_memory(&fetch->failure) : tn_hash_bytes(HASH_SHA1, tn_text(&name), name.length, key, &fetch->failure);
+    status = name.failed ? tn_fail_memory(&fetch->failure)
+                         : tn_hash_bytes(HASH_SHA1, tn_text(&name), name.length, key, &fetch->failure);
     tn_text_clear(&name);
     return status;
 }
@@ -71,7 +72,8 @@ static tenon_status prepare_folder(struct fetch *fetch)
     tn_local_lock(fetch->folder, fetch->path, &fetch->lock_path);
     tn_local_file(fetch->folder, fetch->path, &fetch->target);
     /* What the cache has need not come from the hub again. */
-    if (fetch->source == NULL && !fetch->force && tn_cache_has(fetch->cache, fetch->commit, fetch->path, fetch->bytes, &fetch->cached))
+    if (fetch->source == NULL && !fetch->force &&
+        tn_cache_has(fetch->cache, fetch->commit, fetch->path, fetch->bytes, &fetch->cached))
         fetch->source = tn_text(&fetch->cached);
     if (tn_local_prepare(fetch->co.context, fetch->folder, fetch->path, &fetch->failure) != TENON_OK)
         return fetch->failure.status;
@@ -93,7 +95,8 @@ tenon_status tn_placing_check_room(struct fetch *fetch, int64_t missing)
 
     if (room < 0 || room >= missing)
         return TENON_OK;
-    tn_fail(&fetch->failure, TENON_ERROR_DISK_FULL, "%s needs %" PRId64 " more bytes, %" PRId64 " are free", fetch->path, missing, room);
+    tn_fail(&fetch->failure, TENON_ERROR_DISK_FULL, "%s needs %" PRId64 " more bytes, %" PRId64 " are free", fetch->path, missing,
+            room);
     return tn_hint(&fetch->failure, "Free some space, or choose another folder with HF_HUB_CACHE.");
 }
 
@@ -144,8 +147,8 @@ static tenon_status place_memory(struct fetch *fetch)
     tn_random_hex(fetch->co.context, chance, 8);
     tn_text_format(&scratch, "%s.%s.tenon.incomplete", tn_text(&fetch->base), chance);
     status = scratch.failed ? tn_fail_memory(&fetch->failure)
-                            : tn_file_replace_by(tn_text(&scratch), tn_text(&fetch->target), tn_text(&fetch->memory), fetch->memory.length, 0,
-                                                 true, &fetch->failure);
+                            : tn_file_replace_by(tn_text(&scratch), tn_text(&fetch->target), tn_text(&fetch->memory),
+                                                 fetch->memory.length, 0, true, &fetch->failure);
     tn_text_clear(&scratch);
     return status;
 }
@@ -156,7 +159,8 @@ static tenon_status finish(struct fetch *fetch)
     tenon_status status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
 
     if (status == TENON_ERROR_NOT_FOUND && !tn_placing_has_content(fetch)) {
-        tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s: somebody removed what was being written; it is copied", fetch->path);
+        tn_log(fetch->co.context, TENON_LOG_WARNING, "hub", "%s: somebody removed what was being written; it is copied",
+               fetch->path);
         status = tn_partial_rescue(&fetch->partial, &fetch->failure);
         if (status == TENON_OK)
             status = tn_partial_finish(&fetch->partial, tn_text(&fetch->target), &fetch->failure);
@@ -215,6 +219,7 @@ tenon_status tn_placing_explain(struct fetch *fetch, tenon_status status)
     if (fetch->folder != NULL)
         tn_fail(&fetch->failure, TENON_ERROR_IO, "%s was removed while %s was downloaded into it", fetch->folder, fetch->path);
     else
-        tn_fail(&fetch->failure, TENON_ERROR_IO, "%s was removed from the cache while %s was downloaded", fetch->repository->id, fetch->path);
+        tn_fail(&fetch->failure, TENON_ERROR_IO, "%s was removed from the cache while %s was downloaded", fetch->repository->id,
+                fetch->path);
     return tn_hint(&fetch->failure, "Download it again.");
 }

@@ -125,7 +125,8 @@ static tenon_status take_lock(struct publish *publish)
     tn_text_format(&path, "%s/lock", tn_text(&publish->history.folder));
     status = path.failed ? tn_fail_memory(&task->failure) : tn_lock_try(&publish->lock, tn_text(&path), &task->failure);
     if (status == TENON_AGAIN && tn_now(task->handle.context) >= publish->deadline_ms) {
-        status = tn_fail(&task->failure, TENON_ERROR_BUSY, "%s: another process has been publishing to it for too long", publish->base.repository.id);
+        status = tn_fail(&task->failure, TENON_ERROR_BUSY, "%s: another process has been publishing to it for too long",
+                         publish->base.repository.id);
         tn_hint(&task->failure, "Wait for it, or end it; the lock is %s.", tn_text(&path));
     } else if (status == TENON_AGAIN && tn_timer_set(task->handle.context, &publish->timer, LOCK_POLL_MS, &task->co) != TENON_OK)
         status = tn_fail_memory(&task->failure);
@@ -157,8 +158,8 @@ static tenon_status check_parent(struct publish *publish)
 
     if (publish->parent == NULL || strcmp(publish->parent, stands) == 0)
         return TENON_OK;
-    tn_fail(&publish->base.task.failure, TENON_ERROR_CONFLICT, "%s: %s stands at %s, not at %s", publish->base.repository.id, publish->branch,
-            *stands != '\0' ? stands : "nothing", publish->parent);
+    tn_fail(&publish->base.task.failure, TENON_ERROR_CONFLICT, "%s: %s stands at %s, not at %s", publish->base.repository.id,
+            publish->branch, *stands != '\0' ? stands : "nothing", publish->parent);
     return tn_hint(&publish->base.task.failure, "Somebody published meanwhile: look at what is there, and publish again.");
 }
 
@@ -223,7 +224,8 @@ static tenon_status check_names(struct publish *publish)
         if (tn_tree_find(&publish->files, publish->old.files[i].path) == NULL)
             status = tn_tree_add(&both, &publish->old.files[i], failure);
     if (status == TENON_OK && tn_tree_sort(&both, failure) != TENON_OK) {
-        status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: something is a file in what is published and a folder in what is there, or the other way round",
+        status = tn_fail(failure, TENON_ERROR_ARGUMENT,
+                         "%s: something is a file in what is published and a folder in what is there, or the other way round",
                          publish->base.repository.id);
         tn_hint(failure, "Choose another name for it, or leave it out.");
     }
@@ -236,7 +238,8 @@ static tenon_status check_names(struct publish *publish)
 /* Plain files that had no history become its first commit, on main. */
 static tenon_status adopt(struct publish *publish)
 {
-    tenon_status status = tn_history_commit(&publish->history, &publish->old, NULL, "", "Files that were here before", publish->old_commit);
+    tenon_status status = tn_history_commit(&publish->history, &publish->old, NULL, "", "Files that were here before",
+                                            publish->old_commit);
 
     if (status == TENON_OK)
         status = tn_history_move_branch(&publish->history, "main", publish->old_commit);
@@ -266,7 +269,8 @@ static tenon_status commit(struct publish *publish)
     if (same)
         memcpy(publish->commit, publish->old_commit, sizeof publish->commit);
     else if (status == TENON_OK)
-        status = tn_history_commit(&publish->history, &publish->old, &publish->files, publish->old_commit, publish->message, publish->commit);
+        status = tn_history_commit(&publish->history, &publish->old, &publish->files, publish->old_commit, publish->message,
+                                   publish->commit);
     if (status == TENON_OK && (!same || publish->new_branch))
         status = tn_history_move_branch(&publish->history, publish->branch, publish->commit);
     return status;
@@ -280,7 +284,8 @@ static tenon_status open_view(struct publish *publish)
     tenon_status status = TENON_OK;
 
     if (strcmp(publish->branch, "main") == 0)
-        status = tn_view_open(&publish->view, publish->base.hub, &publish->base.repository, tn_text(&publish->repository), publish->commit);
+        status = tn_view_open(&publish->view, publish->base.hub, &publish->base.repository, tn_text(&publish->repository),
+                              publish->commit);
     return status;
 }
 
@@ -289,8 +294,8 @@ static void forgive(struct publish *publish)
 {
     struct failure *failure = &publish->base.task.failure;
 
-    tn_log(publish->base.task.handle.context, TENON_LOG_WARNING, "hub", "%s: the plain files are behind the commit: %s", publish->base.repository.id,
-           failure->message != NULL ? failure->message : "out of memory");
+    tn_log(publish->base.task.handle.context, TENON_LOG_WARNING, "hub", "%s: the plain files are behind the commit: %s",
+           publish->base.repository.id, failure->message != NULL ? failure->message : "out of memory");
     tn_failure_clear(failure);
 }
 
@@ -302,7 +307,8 @@ static tenon_status set_paths(struct publish *publish)
     tenon_status status = TENON_OK;
 
     if (publish->base.hub->folder == NULL) {
-        status = tn_fail(&task->failure, TENON_ERROR_UNSUPPORTED, "this version publishes to file: hubs only, not to %s", publish->base.hub->endpoint);
+        status = tn_fail(&task->failure, TENON_ERROR_UNSUPPORTED, "this version publishes to file: hubs only, not to %s",
+                         publish->base.hub->endpoint);
         tn_hint(&task->failure, "Open a hub file:///folder; or use another client for this one.");
         return status;
     }
@@ -346,7 +352,8 @@ static tenon_status publish_step(struct co *co)
     if (status == TENON_OK) {
         status = open_view(publish);
         if (status == TENON_OK)
-            AWAIT(co, (status = tn_view_next(&publish->view, &publish->old, publish->old_commit)) != TENON_AGAIN || tn_co_go_on(co));
+            AWAIT(co, (status = tn_view_next(&publish->view, &publish->old, publish->old_commit)) != TENON_AGAIN ||
+                      tn_co_go_on(co));
         if (status != TENON_OK)
             forgive(publish);
         status = tn_task_set_text(task, publish->commit);

@@ -40,8 +40,8 @@ static tenon_status find_in_folder(struct reading *reading)
     if (file != NULL)
         tn_folder_content(reading->base.hub, &reading->base.repository, file, &reading->local);
     else if (status == TENON_OK) {
-        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", reading->base.repository.id, reading->path,
-                         reading->base.repository.revision);
+        status = tn_fail(&task->failure, TENON_ERROR_NOT_FOUND, "%s has no file %s at %s", reading->base.repository.id,
+                         reading->path, reading->base.repository.revision);
         tn_hint(&task->failure, "Check the path; names of files are case-sensitive.");
         tn_failure_set_code(&task->failure, "EntryNotFound");
     }
@@ -54,7 +54,8 @@ static bool is_here(struct reading *reading)
 {
     char commit[41];
 
-    if (!tn_hub_cached_commit(&reading->base, commit) || !tn_cache_has(&reading->base.cache, commit, reading->path, -1, &reading->local))
+    if (!tn_hub_cached_commit(&reading->base, commit) ||
+        !tn_cache_has(&reading->base.cache, commit, reading->path, -1, &reading->local))
         tn_text_reset(&reading->local);
     return reading->local.length > 0;
 }
@@ -67,7 +68,8 @@ static tenon_status find_file(struct reading *reading)
 
     if (reading->base.hub->folder != NULL)
         status = find_in_folder(reading);
-    else if (!(tn_hub_cache_suffices(&reading->base) && is_here(reading)) && tn_hub_is_offline(reading->base.hub, reading->base.policy))
+    else if (!(tn_hub_cache_suffices(&reading->base) && is_here(reading)) &&
+             tn_hub_is_offline(reading->base.hub, reading->base.policy))
         status = tn_hub_fail_offline(&task->failure, reading->path);
     /* A path that did not come together is not "ask the hub". */
     if (status == TENON_OK && reading->local.failed)
@@ -112,17 +114,20 @@ static tenon_status give_slice(struct reading *reading)
 static tenon_status ask_for_all(struct reading *reading)
 {
     reading->decode = reading->again = true;
-    return tn_fail(&reading->request.failure, TENON_ERROR_PROTOCOL, "%s: the server compresses although it was asked not to", reading->path);
+    return tn_fail(&reading->request.failure, TENON_ERROR_PROTOCOL, "%s: the server compresses although it was asked not to",
+                   reading->path);
 }
 
 /* The answer to a range must be that range of a file that has not changed its size. */
 static tenon_status check_range(struct reading *reading)
 {
     int64_t first = 0, last = 0, total = -1;
-    bool good = tn_response_range(&reading->request, &first, &last, &total) && first == reading->next && (reading->end < 0 || last < reading->end);
+    bool good = tn_response_range(&reading->request, &first, &last, &total) && first == reading->next &&
+                (reading->end < 0 || last < reading->end);
 
     if (!good || (reading->total >= 0 && total >= 0 && total != reading->total))
-        return tn_fail(&reading->request.failure, TENON_ERROR_PROTOCOL, "%s: the server sends another range than it was asked for", reading->path);
+        return tn_fail(&reading->request.failure, TENON_ERROR_PROTOCOL, "%s: the server sends another range than it was asked for",
+                       reading->path);
     reading->total = total >= 0 ? total : reading->total;
     return TENON_OK;
 }
@@ -201,7 +206,8 @@ static void ask(struct reading *reading)
     if (reading->location.length > 0)
         tn_text_add(&request->url, tn_text(&reading->location));
     else
-        tn_hub_resolve(reading->base.hub, &reading->base.repository, reading->base.repository.revision, reading->path, &request->url);
+        tn_hub_resolve(reading->base.hub, &reading->base.repository, reading->base.repository.revision, reading->path,
+                       &request->url);
     tn_hub_request(reading->base.hub, request, reading->path);
     if (!reading->decode && (reading->next > 0 || reading->end >= 0))
         tn_request_range(request, reading->next, reading->end >= 0 ? reading->end - 1 : -1);
@@ -291,7 +297,8 @@ static void reading_clear(struct tenon_task *task)
 static const struct operation operation = { .name = "reading a file", .size = sizeof(struct reading), .yields_bytes = true,
                                             .step = reading_step, .clear = reading_clear, .drained = reader_made_room };
 
-tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *given, tenon_task **task)
+tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *given,
+                             tenon_task **task)
 {
     struct tenon_context *context = hub->handle.context;
     tenon_read_options options;
@@ -321,7 +328,8 @@ tenon_status tn_hub_read_new(tenon_hub *hub, const char *repository, const char 
     return status;
 }
 
-tenon_status tenon_hub_read(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options, tenon_task **task)
+tenon_status tenon_hub_read(tenon_hub *hub, const char *repository, const char *path, const tenon_read_options *options,
+                            tenon_task **task)
 {
     TN_HUB_CALL(hub, tn_hub_read_new(hub, repository, path, options, &made), task);
 }

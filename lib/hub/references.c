@@ -143,7 +143,8 @@ static tenon_status references_new(tenon_hub *hub, const char *repository, const
     return status;
 }
 
-tenon_status tenon_hub_references(tenon_hub *hub, const char *repository, const tenon_repository_options *options, tenon_task **task)
+tenon_status tenon_hub_references(tenon_hub *hub, const char *repository, const tenon_repository_options *options,
+                                  tenon_task **task)
 {
     TN_HUB_CALL(hub, references_new(hub, repository, options, &made), task);
 }

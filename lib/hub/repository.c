@@ -90,7 +90,8 @@ bool tn_repository_of_folder(const char *folder, struct text *out)
 
             known = part_is_good(id, first) && (cut == NULL || part_is_good(cut + 2, strlen(cut + 2)));
             if (known)
-                tn_text_format(out, "%s%.*s%s%s", types[i].prefix, (int)first, id, cut != NULL ? "/" : "", cut != NULL ? cut + 2 : "");
+                tn_text_format(out, "%s%.*s%s%s", types[i].prefix, (int)first, id, cut != NULL ? "/" : "",
+                               cut != NULL ? cut + 2 : "");
         }
     }
     return known;
@@ -109,7 +110,8 @@ static bool skip(const char **text, const char *start)
 /* "https://host/" of the endpoint or of the hub itself, with what a browser leaves behind the id. */
 static bool skip_address(const char **text, const char *endpoint)
 {
-    static const char *const known[] = { "https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "huggingface.co/", "hf.co/" };
+    static const char *const known[] = { "https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "huggingface.co/",
+                                         "hf.co/" };
     bool found = endpoint != NULL && tn_starts_with(*text, endpoint) && (*text)[strlen(endpoint)] == '/';
 
     if (found)
@@ -280,7 +282,8 @@ tenon_status tn_repository_parse(struct repository *repository, const struct mem
     memset(repository, 0, sizeof *repository);
     repository->memory = memory;
     if (text == NULL || strlen(text) > NAME_LIMIT)
-        return tn_fail(failure, TENON_ERROR_ARGUMENT, text == NULL ? "no repository is named" : "the name of the repository is too long");
+        return tn_fail(failure, TENON_ERROR_ARGUMENT,
+                       text == NULL ? "no repository is named" : "the name of the repository is too long");
     copy = tn_copy(memory, text);
     if (copy == NULL)
         return tn_fail_memory(failure);

@@ -117,7 +117,9 @@ static const struct tree_file *first_missing(struct snapshot *snapshot)
 
     tn_text_init(&path, &snapshot->base.task.handle.context->memory, PATH_MAX);
     for (size_t i = 0; i < snapshot->tree.count && missing == NULL; i++)
-        if (!tn_cache_has(&snapshot->base.cache, snapshot->commit, snapshot->tree.files[i].path, snapshot->tree.files[i].bytes, &path) && !path.failed)
+        if (!tn_cache_has(&snapshot->base.cache, snapshot->commit, snapshot->tree.files[i].path, snapshot->tree.files[i].bytes,
+                          &path) &&
+            !path.failed)
             missing = &snapshot->tree.files[i];
     tn_text_clear(&path);
     return missing;
@@ -144,7 +146,8 @@ static tenon_status list_folder(struct snapshot *snapshot)
 
     tn_text_init(&path, &task->handle.context->memory, PATH_MAX);
     tn_cache_snapshot_path(&snapshot->base.cache, snapshot->commit, "", &path);
-    tn_log(task->handle.context, TENON_LOG_WARNING, "hub", "%s: nothing says whether the cached snapshot is complete", snapshot->base.repository.id);
+    tn_log(task->handle.context, TENON_LOG_WARNING, "hub", "%s: nothing says whether the cached snapshot is complete",
+           snapshot->base.repository.id);
     status = path.failed ? tn_fail_memory(&task->failure) : tn_folder_walk(tn_text(&path), false, &snapshot->tree, &task->failure);
     tn_text_clear(&path);
     return status;
@@ -280,7 +283,8 @@ static tenon_status pump(struct snapshot *snapshot)
     for (int32_t i = 0; i < snapshot->slot_count && status == TENON_OK; i++) {
         struct tree_file *file = snapshot->next < snapshot->tree.count ? &snapshot->tree.files[snapshot->next] : NULL;
 
-        if (snapshot->slots[i].file == NULL && file != NULL && tn_task_has_room(&snapshot->base.task) && !is_under_way(snapshot, file)) {
+        if (snapshot->slots[i].file == NULL && file != NULL && tn_task_has_room(&snapshot->base.task) &&
+            !is_under_way(snapshot, file)) {
             status = start_slot(snapshot, &snapshot->slots[i], file);
             snapshot->next++;
         }
@@ -328,7 +332,8 @@ static tenon_status check_complete(struct snapshot *snapshot)
 
     if (missing == NULL)
         return TENON_OK;
-    tn_fail(failure, TENON_ERROR_IO, "%s was removed from the cache while it was downloaded: %s is gone", snapshot->base.repository.id, missing->path);
+    tn_fail(failure, TENON_ERROR_IO, "%s was removed from the cache while it was downloaded: %s is gone",
+            snapshot->base.repository.id, missing->path);
     return tn_hint(failure, "Download it again.");
 }
 
@@ -352,7 +357,8 @@ static void sweep(struct snapshot *snapshot)
 static tenon_status write_ref(struct snapshot *snapshot)
 {
     struct tenon_task *task = &snapshot->base.task;
-    tenon_status status = tn_cache_write_ref(&snapshot->base.cache, snapshot->base.repository.revision, snapshot->commit, &task->failure);
+    tenon_status status = tn_cache_write_ref(&snapshot->base.cache, snapshot->base.repository.revision, snapshot->commit,
+                                             &task->failure);
 
     /* A cache that cannot be written may still have everything. */
     if (status == TENON_ERROR_IO && first_missing(snapshot) == NULL) {
@@ -365,7 +371,8 @@ static tenon_status write_ref(struct snapshot *snapshot)
 /* Whether something is here that could stand in for the hub. */
 static bool is_here(struct snapshot *snapshot)
 {
-    return !snapshot->force && tn_hub_cached_commit(&snapshot->base, snapshot->commit) && (snapshot->folder != NULL || has_snapshot(snapshot));
+    return !snapshot->force && tn_hub_cached_commit(&snapshot->base, snapshot->commit) &&
+           (snapshot->folder != NULL || has_snapshot(snapshot));
 }
 
 /* Is the commit known without a request? */
@@ -419,7 +426,8 @@ static tenon_status snapshot_step(struct co *co)
     CO_BEGIN(co);
     tn_task_stage(task, "asking", snapshot->base.repository.id);
     if (snapshot->base.hub->folder != NULL) {
-        status = tn_folder_open_revision(snapshot->base.hub, &snapshot->base.repository, snapshot->commit, &snapshot->tree, &task->failure);
+        status = tn_folder_open_revision(snapshot->base.hub, &snapshot->base.repository, snapshot->commit, &snapshot->tree,
+                                         &task->failure);
         snapshot->listed = snapshot->tree_is_new = true;
     } else {
         snapshot->stands_in = tn_hub_is_offline(snapshot->base.hub, snapshot->base.policy);

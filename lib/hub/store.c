@@ -18,7 +18,8 @@ static bool is_store(const char *root, const struct memory *memory)
     tn_text_init(&marker, memory, 64);
     tn_failure_init(&ignored, memory, NULL);
     tn_text_format(&path, "%s/blobs/.huggingface-shared-blobs", root);
-    is = !path.failed && tn_file_read_whole(tn_text(&path), 16, &marker, &ignored) == TENON_OK && strcmp(tn_text(&marker), "1\n") == 0;
+    is = !path.failed && tn_file_read_whole(tn_text(&path), 16, &marker, &ignored) == TENON_OK &&
+         strcmp(tn_text(&marker), "1\n") == 0;
     tn_failure_clear(&ignored);
     tn_text_clear(&marker);
     tn_text_clear(&path);
@@ -58,7 +59,8 @@ static bool still_links(const char *root, const char *line, size_t length, const
         if (status == TENON_OK && facts.link)
             status = tn_link_read(tn_text(&path), &target, &ignored);
         if (status == TENON_OK)
-            links = facts.link && (payload_of(root, tn_text(&target), scratch) ? strcmp(tn_text(scratch), payload) == 0 : scratch->failed);
+            links = facts.link && (payload_of(root, tn_text(&target), scratch) ? strcmp(tn_text(scratch), payload) == 0
+                                                                               : scratch->failed);
     }
     tn_failure_clear(&ignored);
     tn_text_clear(&path);
@@ -67,7 +69,8 @@ static bool still_links(const char *root, const char *line, size_t length, const
 }
 
 /* Under the payload's lock: the references that still hold; without any the payload goes. Without a list nothing does. */
-static tenon_status tidy(const char *root, const char *payload, struct text *refs_path, struct text *refs, int64_t *freed, struct failure *failure)
+static tenon_status tidy(const char *root, const char *payload, struct text *refs_path, struct text *refs, int64_t *freed,
+                         struct failure *failure)
 {
     struct text kept, scratch;
     struct file_facts facts = { 0 };
@@ -124,7 +127,8 @@ static void release_payload(struct tenon_context *context, const char *root, con
     tn_failure_clear(&ignored);
 }
 
-tenon_status tn_store_remove_blob(struct tenon_context *context, const char *root, const char *blob, int64_t *freed, struct failure *failure)
+tenon_status tn_store_remove_blob(struct tenon_context *context, const char *root, const char *blob, int64_t *freed,
+                                  struct failure *failure)
 {
     struct text target, payload;
     struct file_facts facts;

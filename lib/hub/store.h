@@ -9,6 +9,7 @@
 #include "cache.h"
 
 /* Removes a blob of a repository, be it a file or a link into the store. *freed grows by the bytes given back. */
-tenon_status tn_store_remove_blob(struct tenon_context *context, const char *root, const char *blob, int64_t *freed, struct failure *failure);
+tenon_status tn_store_remove_blob(struct tenon_context *context, const char *root, const char *blob, int64_t *freed,
+                                  struct failure *failure);
 
 #endif

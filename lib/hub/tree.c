@@ -157,7 +157,8 @@ tenon_status tn_tree_item(const json_t *item, struct tree_file *file, bool *is_f
         const char *reason;
 
         if (!tn_path_is_safe(file->path, &reason))
-            return tn_fail(failure, TENON_ERROR_PROTOCOL, "the hub names a folder \"%s\" that no folder may be named: %s", file->path, reason);
+            return tn_fail(failure, TENON_ERROR_PROTOCOL, "the hub names a folder \"%s\" that no folder may be named: %s",
+                           file->path, reason);
         return TENON_OK;
     }
     if (!*is_file)
@@ -237,7 +238,8 @@ bool tn_tree_read(struct tree *tree, const char *folder, const char *commit)
 static bool add_cached(json_t *files, const struct tree_file *file)
 {
     json_t *value = json_object();
-    bool good = value != NULL && tn_json_set_integer(value, "size", file->bytes) && tn_json_set_text(value, "blob_id", file->blob_id);
+    bool good = value != NULL && tn_json_set_integer(value, "size", file->bytes) &&
+                tn_json_set_text(value, "blob_id", file->blob_id);
 
     if (good && file->large)
         good = tn_json_set_text(value, "lfs_sha256", file->etag) && tn_json_set_integer(value, "lfs_size", file->bytes);
@@ -331,7 +333,8 @@ static tenon_status find_next(struct pages *pages)
             status = pages->next.failed && !pages->next.full
                          ? tn_fail_memory(&pages->failure)
                          : tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's link to the next page is no address");
-        else if (strcmp(tn_text(&pages->next), tn_text(&pages->request.url)) == 0 || ++pages->count > MOST_PAGES || goes_in_circles(pages))
+        else if (strcmp(tn_text(&pages->next), tn_text(&pages->request.url)) == 0 || ++pages->count > MOST_PAGES ||
+                 goes_in_circles(pages))
             status = tn_fail(&pages->failure, TENON_ERROR_PROTOCOL, "the hub's pages have no end");
     }
     tn_text_clear(&link);

@@ -20,7 +20,8 @@ void tn_view_clear(struct view *view)
     tn_tree_clear(&view->files);
 }
 
-tenon_status tn_view_open(struct view *view, const tenon_hub *hub, const struct repository *repository, const char *folder, const char *commit)
+tenon_status tn_view_open(struct view *view, const tenon_hub *hub, const struct repository *repository, const char *folder,
+                          const char *commit)
 {
     const struct history *history = view->history;
     struct failure ignored;
@@ -44,7 +45,8 @@ tenon_status tn_view_open(struct view *view, const tenon_hub *hub, const struct 
 }
 
 /* True when the plain file is known to be that of the commit: it was so in the parent, and the plain files showed that. */
-static bool is_shown(const struct view *view, const struct tree_file *file, const struct tree *before, const char *parent, const char *place)
+static bool is_shown(const struct view *view, const struct tree_file *file, const struct tree *before, const char *parent,
+                     const char *place)
 {
     const struct tree_file *old = tn_tree_find(before, file->path);
 

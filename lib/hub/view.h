@@ -21,7 +21,8 @@ struct view {
 
 void tn_view_init(struct view *view, const struct history *history);
 /* What the plain files show, and what they should. */
-tenon_status tn_view_open(struct view *view, const tenon_hub *hub, const struct repository *repository, const char *folder, const char *commit);
+tenon_status tn_view_open(struct view *view, const tenon_hub *hub, const struct repository *repository, const char *folder,
+                          const char *commit);
 /* A slice: TENON_AGAIN while there may be more. before: the files of the commit's parent, which may be shown already. */
 tenon_status tn_view_next(struct view *view, const struct tree *before, const char *parent);
 void tn_view_clear(struct view *view);

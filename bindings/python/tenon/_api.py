@@ -304,7 +304,7 @@ class Hub(Handle):
         IntegrityError: what arrived is not what the hub promised, twice
         ProtocolError: the hub's answer makes no sense or names a place outside the folder
         DiskFullError: no room; what is durable stays for the next try
-        IoError: the cache cannot be written
+        IoError: the cache cannot be written, or the repository was forgotten meanwhile
         """
         return finish(self.start_download(
             repository, path, policy=policy, revision=revision, folder=folder, allow=allow, ignore=ignore, force=force))
@@ -352,7 +352,7 @@ class Hub(Handle):
         IntegrityError: what arrived is not what the hub promised, twice
         ProtocolError: the hub's answer makes no sense or names a place outside the folder
         DiskFullError: no room; what is durable stays for the next try
-        IoError: the cache cannot be written
+        IoError: the cache cannot be written, or the repository was forgotten meanwhile
         """
         return finish(self.start_snapshot(
             repository, policy=policy, revision=revision, folder=folder, allow=allow, ignore=ignore, force=force))
@@ -497,6 +497,8 @@ class Hub(Handle):
 
     def forget(self, repository: Text, *, policy: Union[CachePolicy, int, str] = 0, revision: Optional[Text] = None) -> int:
         """Remove a repository, or one revision of it, from the cache; content that another revision uses stays.
+
+        A download under way of what is forgotten ends in Status.ERROR_IO.
 
         Number: the number of bytes given back.
 
