@@ -16,6 +16,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PLAIN = os.path.join(ROOT, "build", "plain")
 CHECKED = os.path.join(ROOT, "build", "checked")
 PYTHON = sys.executable
+# What takes longest begins first, so that nothing is left to run alone at the end.
+LONG = ["readme/test_readme.py", "interop/test_exchange_python.py", "hub/test_download.py", "hub/test_folder.py", "unit", "hub/test_kill.py",
+        "job/test_job.py"]
+# Suites wait more than they compute: for timers, for disks, for servers that stall.
+AT_ONCE = (os.cpu_count() or 1) + 1
 PATIENCE = 1500  # seconds for one suite; only one that hangs ever takes so long
 
 # Every suite that is promised, with what it is about. A suite that is missing here, or a name here without a file, is a failure.
@@ -166,8 +171,9 @@ def run_all(names, scratch):
             if outcome.failed:
                 say(outcome.output[-12000:])
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        for future in [pool.submit(run_and_tell, name) for name in names]:
+    order = sorted(names, key=lambda name: LONG.index(name) if name in LONG else len(LONG))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        for future in [pool.submit(run_and_tell, name) for name in order]:
             future.result()
     return sorted(outcomes, key=lambda outcome: list(SUITES).index(outcome.name))
 
