@@ -100,13 +100,6 @@ int64_t tn_json_integer(const json_t *json, const char *key, int64_t other)
     return number;
 }
 
-double tn_json_real(const json_t *json, const char *key)
-{
-    json_t *member = tn_json_member(json, key);
-
-    return json_is_number(member) ? json_number_value(member) : NAN;
-}
-
 int tn_json_flag(const json_t *json, const char *key)
 {
     json_t *member = tn_json_member(json, key);

@@ -23,8 +23,6 @@ const char *tn_json_text(const json_t *json, const char *key);
 const char *tn_json_text_or(const json_t *json, const char *key, const char *other);
 /* Its whole number (also where it is written 3.0); other where it is none. */
 int64_t tn_json_integer(const json_t *json, const char *key, int64_t other);
-/* Its number; not a number where it is none. */
-double tn_json_real(const json_t *json, const char *key);
 /* 1, 0, or -1 where it is no boolean. */
 int tn_json_flag(const json_t *json, const char *key);
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -259,16 +257,4 @@ void tn_library_folder(struct text *out)
     if (dladdr((void *)(uintptr_t)&tn_library_folder, &facts) != 0 && facts.dli_fname != NULL &&
         (slash = strrchr(facts.dli_fname, '/')) != NULL)
         tn_text_add_n(out, facts.dli_fname, (size_t)(slash - facts.dli_fname));
-}
-
-bool tn_port_free(int32_t port)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool is_free = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    return is_free;
 }

@@ -58,7 +58,5 @@ void tn_pipe_restore(struct pipe_guard *guard);
 void tn_system_random(void *bytes, size_t size);
 /* The folder of the file that this library was loaded from; nothing when it cannot be told. */
 void tn_library_folder(struct text *out);
-/* True when nobody listens on that port of the loopback device now. */
-bool tn_port_free(int32_t port);
 
 #endif

@@ -1,6 +1,5 @@
 #include "with_memory.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,9 +98,6 @@ static void absent_or_of_another_type(void **state)
     assert_int_equal(tn_json_integer(json, "huge", -1), -1);
     assert_int_equal(tn_json_integer(json, "text", -1), -1);
     assert_int_equal(tn_json_integer(NULL, "text", -1), -1);
-    assert_true(tn_json_real(json, "half") == 2.5);
-    assert_true(tn_json_real(json, "number") == 7);
-    assert_true(isnan(tn_json_real(json, "text")));
     assert_int_equal(tn_json_flag(json, "yes"), 1);
     assert_int_equal(tn_json_flag(json, "no"), 0);
     assert_int_equal(tn_json_flag(json, "number"), -1);
@@ -117,7 +113,7 @@ static void numbers_beyond_64_bits_are_read(void **state)
 
     (void)state;
     assert_int_equal(tn_json_integer(json, "model_max_length", -1), -1);
-    assert_true(tn_json_real(json, "model_max_length") > 9e29);
+    assert_true(json_number_value(tn_json_member(json, "model_max_length")) > 9e29);
     assert_int_equal(tn_json_integer(json, "layers", -1), 32);
     json_decref(json);
     json = read_good("[9223372036854775807]");

@@ -2,13 +2,11 @@
 #include "support.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -377,21 +375,6 @@ static void chance_differs(void **state)
     tn_system_random(a, 0);
 }
 
-static void free_ports(void **state)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)state;
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    assert_false(tn_port_free(ntohs(address.sin_port)));
-    close(fd);
-    assert_true(tn_port_free(ntohs(address.sin_port)));
-}
-
 static void our_own_folder(void **state)
 {
     (void)state;
@@ -417,7 +400,6 @@ int main(void)
         TEST(broken_pipes_are_not_heard),
         TEST(a_host_that_blocks_it_itself),
         TEST(chance_differs),
-        TEST(free_ports),
         TEST(our_own_folder),
     };
 

@@ -12,7 +12,8 @@ void tn_local_jobs(const struct tenon_context *context, struct text *out)
     tn_setting_path(&context->settings, SETTING_JOB_FOLDER, out);
 }
 
-void tn_local_folder(const struct tenon_context *context, const char *name, struct text *out)
+/* Adds a job's folder; name is the part of its id behind the colon. */
+static void add_folder(const struct tenon_context *context, const char *name, struct text *out)
 {
     struct text jobs;
 
@@ -49,7 +50,7 @@ tenon_status tn_local_handle(struct tenon_context *context, const char *name, te
     tn_text_init(&id, memory, PATH_MAX);
     tn_text_init(&folder, memory, PATH_MAX);
     tn_text_format(&id, "local:%s", name);
-    tn_local_folder(context, name, &folder);
+    add_folder(context, name, &folder);
     local = tn_alloc(memory, sizeof *local);
     if (local == NULL || id.failed || folder.failed) {
         status = tn_fail_memory(&context->failure);

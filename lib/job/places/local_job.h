@@ -48,8 +48,6 @@ struct local_job {
 
 /* Adds the folder of all jobs. Nothing is added where the setting has no value. */
 void tn_local_jobs(const struct tenon_context *context, struct text *out);
-/* Adds a job's folder; name is the part of its id behind the colon. */
-void tn_local_folder(const struct tenon_context *context, const char *name, struct text *out);
 bool tn_local_is_name(const char *name);
 /* A handle for the job in that folder. */
 tenon_status tn_local_handle(struct tenon_context *context, const char *name, tenon_job **job);
