@@ -12,6 +12,10 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+
+import environments
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PLAIN = os.path.join(ROOT, "build", "plain")
 CHECKED = os.path.join(ROOT, "build", "checked")
@@ -24,7 +28,7 @@ AT_ONCE = (os.cpu_count() or 1) + 1
 PATIENCE = 1500  # seconds for one suite; only one that hangs ever takes so long
 
 # Every suite that is promised, with what it is about. A suite that is missing here, or a name here without a file, is a failure.
-SUITES = {
+QUICK = {
     "header/test_header.py": "the header's documentation, form and layout",
     "abi/test_abi.py": "the interface against the recorded one",
     "embedding/test_library.py": "symbols, writable data and imports of the built library",
@@ -50,6 +54,10 @@ SUITES = {
     "loops/test_loops.py": "foreign event loops",
     "readme/test_readme.py": "what the README says, and the whole story in one command",
 }
+# The second tier, on top of the first: what is compiled from the sources of others, and what takes long.
+FOREIGN = {
+}
+SUITES = QUICK | FOREIGN
 
 
 class Outcome:
@@ -87,6 +95,18 @@ def build(folder, *options):
         if done.returncode != 0:
             say(done.stdout[-8000:] + done.stderr[-8000:])
             sys.exit(f"{' '.join(step)} failed with status {done.returncode}")
+
+
+def compile_others():
+    """What takes minutes to make of other people's sources, once. What cannot be made is told by the suites that need it."""
+    for name, make in environments.COMPILED:
+        started = time.monotonic()
+        try:
+            make()
+            note = f"{time.monotonic() - started:.0f} s"
+        except environments.Missing as reason:
+            note = f"not there: {reason}"
+        say(f"Compiling {name} (once) ... {note}")
 
 
 def environment(scratch):
@@ -191,13 +211,19 @@ def main():
     parser = argparse.ArgumentParser(description="Run tenon's tests.")
     parser.add_argument("--ci", action="store_true", help="a suite that was left out is a failure")
     parser.add_argument("names", nargs="*", help="suites whose names begin so; all of them when none is given")
+    parser.add_argument("--foreign", action="store_true", help="the second tier too: real models and engines, and every test at full length")
     options = parser.parse_args()
+    if options.foreign:
+        os.environ["TENON_THOROUGH"] = "1"
 
     missing, unknown = check_promises()
     say("Building (plain, then with sanitizers) ...")
     build(PLAIN, "-Dwerror=true")
     build(CHECKED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debug")
-    names = [name for name in SUITES if name not in missing and (not options.names or name.startswith(tuple(options.names)))]
+    if options.foreign:
+        compile_others()
+    tier = SUITES if options.foreign else QUICK
+    names = [name for name in tier if name not in missing and (not options.names or name.startswith(tuple(options.names)))]
     say(f"Running {len(names)} suites ...")
     with tempfile.TemporaryDirectory(prefix="tenon-tests-") as scratch:
         outcomes = run_all(names, scratch)

@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
-
-import environments
+import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
+
+import environments
 
 
 class ClientError(Exception):

