@@ -43,8 +43,9 @@ const struct command commands[] = {
       "  tenon cache rm google/gemma-2-2b-it\n" },
     { "plan", command_plan, 1, 1, "MODEL", "which hardware a model fits, and why",
       "Sizes a model from its headers alone, some kilobytes of any model, and shows for each accelerator within reach, best\n"
-      "first, what it needs of the memory there. MODEL is a repository, or a folder or file on this machine. Planning spends\n"
-      "nothing. The exit status is 6 when it fits nowhere.",
+      "first, what it needs of the memory there. MODEL is a repository, or a folder or file on this machine. Without --context\n"
+      "it counts with 4096 tokens, or what the model has if less. Planning spends nothing. The exit status is 6 when it fits\n"
+      "nowhere.",
       "train lora context sequences on revision file",
       "  tenon plan meta-llama/Llama-2-7b-hf --lora\n"
       "  tenon plan ./model.gguf --context 32768 --on local:cpu\n" },
@@ -52,15 +53,16 @@ const struct command commands[] = {
       "Runs a recipe (a JSON file that names a command) as a job and shows its loss until it ends. The job goes on without\n"
       "this program: Ctrl-C only stops watching, and tells how to go on watching or to stop the job. Where standard output\n"
       "is no terminal it gets one line for each measurement.",
-      "model data output on name key detach env label time-limit memory-limit threads revision",
+      "model data output on name key detach env label time-limit memory-limit threads context sequences revision",
       "  tenon train examples/workload/train.json --model tenon/tiny --output ./trained\n"
       "  tenon train recipe.json --model google/gemma-2-2b --data ./text --time-limit 2h --detach\n" },
     { "serve", command_serve, 0, 1, "[MODEL]", "serve a model and talk to it",
       "Starts a server for a model, waits until it answers, and prints the id of its job and its address. Without a recipe an\n"
-      "engine that knows the model is taken: llama-server for GGUF files, vllm for safetensors. It shows the server's log and\n"
-      "stops the server on Ctrl-C; with --detach the server stays until `tenon stop`.",
-      "recipe on port detach data output name key env label time-limit memory-limit threads revision",
-      "  tenon serve ggml-org/gemma-3-1b-it-GGUF\n"
+      "engine that knows the model is taken: llama-server for GGUF files, vllm for safetensors. It offers all the context that\n"
+      "the model was trained for, unless --context says less. It shows the server's log and stops the server on Ctrl-C; with\n"
+      "--detach the server stays until `tenon stop`.",
+      "recipe on port context sequences detach data output name key env label time-limit memory-limit threads revision",
+      "  tenon serve ggml-org/gemma-3-1b-it-GGUF --context 8192\n"
       "  tenon serve ./trained --recipe examples/workload/serve.json --detach\n" },
     { "ps", command_ps, 0, 0, "", "list jobs",
       "Lists the jobs that run; with --all those that have ended too. Where a command wants a JOB, it takes the id, the\n"

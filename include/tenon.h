@@ -1678,6 +1678,7 @@ tenon_status tenon_accelerator_check(tenon_accelerator *accelerator, tenon_task 
  *   TENON_HOST      address to listen on                 TENON_PORT     port to listen on
  *   TENON_API_KEY   key that callers will send as bearer TENON_THREADS  threads to compute with
  *   TENON_INPUT_x   folder or file of the recipe's input x
+ *   TENON_CONTEXT_TOKENS, TENON_SEQUENCES   tokens of a sequence, sequences at once; where the caller has said so
  *
  * A recipe is a JSON document: {"command": ["python3", "train.py"], "image": "...", "environment": {"KEY": "value"},
  * "resources": {"cpus": 1, "memory_bytes": 2000000000, "time_ms": 3600000}, "inputs": {"x": "where it is"}, "outputs":
@@ -1795,6 +1796,10 @@ typedef struct tenon_job_options {
     int32_t port;
     /** 0 */
     int32_t reserved;
+    /** Tokens of context of each sequence, as a plan was made with; 0: what the engine or the recipe takes by itself */
+    int64_t context_tokens;
+    /** Sequences at once, as a plan was made with; 0: what the engine or the recipe takes by itself */
+    int64_t sequences;
 } tenon_job_options;
 
 /** What is known of a job. @kind{row} @since 0.1 */
@@ -1876,7 +1881,8 @@ tenon_status tenon_job_train(tenon_context *context, const tenon_job_options *op
  * Serve a model: a handle at once, in state TENON_JOB_SUBMITTING; the event loop does the rest.
  *
  * Without a recipe an engine that knows the model is taken where it is installed: llama-server for GGUF files, vllm for
- * safetensors. It listens on this machine only, behind a random key that tenon_inference_chat knows.
+ * safetensors. It listens on this machine only, behind a random key that tenon_inference_chat knows. Left to itself it
+ * offers all the context that the model was trained for, and takes memory for it: name context_tokens, as for a plan.
  *
  * @param[in]  context  the context
  * @param[in]  options  model, accelerator, recipe and more; a model or a recipe is required

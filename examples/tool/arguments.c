@@ -45,7 +45,7 @@ static const struct option options[] = {
 
     { "train", 0, KIND_CHOICE, false, PLACE(purpose), TENON_PURPOSE_TRAIN, NULL, "to train all of it; else it is sized for serving" },
     { "lora", 0, KIND_CHOICE, false, PLACE(purpose), TENON_PURPOSE_LORA, NULL, "to train adapters over it" },
-    { "context", 0, KIND_NUMBER, false, PLACE(context), 0, "TOKENS", "tokens of a sequence; 4096 where nothing is said" },
+    { "context", 0, KIND_NUMBER, false, PLACE(context), 0, "TOKENS", "tokens of a sequence" },
     { "sequences", 0, KIND_NUMBER, false, PLACE(sequences), 0, "N", "sequences at once" },
     { "file", 0, KIND_TEXT, false, PLACE(file), 0, "FILE", "which GGUF file, where there are several" },
 

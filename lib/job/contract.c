@@ -1,5 +1,6 @@
 #include "contract.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -132,10 +133,17 @@ tenon_status tn_expand(const char *text, const struct environment *environment, 
     return status;
 }
 
+static void set_count(struct environment *environment, const char *name, int64_t count)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, count);
+    tn_environment_set(environment, name, count > 0 ? text : NULL);
+}
+
 void tn_contract_fill(const struct contract *contract, struct environment *environment)
 {
     static const char *const thread_variables[] = { "TENON_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS" };
-    char threads[16];
 
     tn_environment_set(environment, "TENON_JOB_ID", contract->id);
     tn_environment_set(environment, "TENON_MODE", contract->mode);
@@ -145,9 +153,10 @@ void tn_contract_fill(const struct contract *contract, struct environment *envir
     tn_environment_set(environment, "TENON_OUTPUT", contract->output);
     tn_environment_set(environment, "TENON_HOST", contract->host);
     tn_environment_set(environment, "TENON_API_KEY", contract->key);
-    snprintf(threads, sizeof threads, "%d", (int)contract->threads);
     for (size_t i = 0; i < sizeof thread_variables / sizeof thread_variables[0]; i++)
-        tn_environment_set(environment, thread_variables[i], threads);
+        set_count(environment, thread_variables[i], contract->threads);
+    set_count(environment, "TENON_CONTEXT_TOKENS", contract->context_tokens);
+    set_count(environment, "TENON_SEQUENCES", contract->sequences);
     tn_environment_set(environment, "PYTHONUNBUFFERED", "1");
 }
 

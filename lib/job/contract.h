@@ -44,6 +44,8 @@ struct contract {
     const char *host;
     const char *key;
     int32_t threads;
+    int64_t context_tokens; /* 0 leaves it out, as the next */
+    int64_t sequences;
 };
 
 void tn_contract_fill(const struct contract *contract, struct environment *environment);

@@ -1,5 +1,7 @@
 #include "engine.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -21,8 +23,9 @@ static const char *const safetensors_files[] = {
 };
 
 static const struct serving_engine engines[] = {
-    { "llama-server", "GGUF", ".gguf", true, NULL, llama_command, "LLAMA_API_KEY", "/health" },
-    { "vllm", "safetensors", ".safetensors", false, safetensors_files, vllm_command, "VLLM_API_KEY", "/health" },
+    { "llama-server", "GGUF", ".gguf", true, NULL, llama_command, "--ctx-size", true, "--parallel", "LLAMA_API_KEY", "/health" },
+    { "vllm", "safetensors", ".safetensors", false, safetensors_files, vllm_command, "--max-model-len", false, "--max-num-seqs",
+      "VLLM_API_KEY", "/health" },
 };
 
 enum { ENGINES = sizeof engines / sizeof engines[0] };
@@ -35,6 +38,39 @@ const struct serving_engine *tn_engine_for(const char *path)
         if (tn_ends_with(path, engines[i].suffix))
             engine = &engines[i];
     return engine;
+}
+
+/* The next two words: an option and its number, where there is one. False without memory. */
+static bool put_number(const char **words, size_t *count, const char *option, int64_t number, struct arena *arena)
+{
+    char text[24];
+
+    if (number <= 0)
+        return true;
+    snprintf(text, sizeof text, "%" PRId64, number);
+    words[(*count)++] = option;
+    words[*count] = tn_arena_copy(arena, text);
+    return words[(*count)++] != NULL;
+}
+
+const char *const *tn_engine_command(const struct serving_engine *engine, int64_t context_tokens, int64_t sequences,
+                                     struct arena *arena)
+{
+    int64_t context = engine->context_of_all && sequences > 0 ? context_tokens * sequences : context_tokens;
+    size_t count = 0;
+    const char **words;
+
+    while (engine->command[count] != NULL)
+        count++;
+    words = tn_arena_alloc(arena, (count + 5) * sizeof *words);
+    if (words == NULL)
+        return NULL;
+    memcpy(words, engine->command, count * sizeof *words);
+    if (!put_number(words, &count, engine->context_option, context, arena) ||
+        !put_number(words, &count, engine->sequences_option, sequences, arena))
+        return NULL;
+    words[count] = NULL;
+    return words;
 }
 
 const char *const *tn_engine_patterns(void)

@@ -3,6 +3,7 @@
 #define TN_SERVING_ENGINE_H
 
 #include "failure.h"
+#include "memory.h"
 #include "text.h"
 
 struct serving_engine {
@@ -12,12 +13,18 @@ struct serving_engine {
     bool one_file;                  /* it wants the file itself, not the folder */
     const char *const *allow;       /* what of a repository it needs; NULL where that is the file that was chosen */
     const char *const *command;     /* as a recipe's: TENON_MODEL is the model */
+    const char *context_option;     /* takes tokens of context ... */
+    bool context_of_all;            /* ... of all sequences together, not of each */
+    const char *sequences_option;   /* takes how many sequences there may be at once */
     const char *key_variable;       /* where it looks for its key */
     const char *health;
 };
 
 /* The engine for a file of that name; NULL for none. */
 const struct serving_engine *tn_engine_for(const char *path);
+/* Its command for so many sequences of so many tokens, 0 where it shall decide; in the arena. NULL without memory. */
+const char *const *tn_engine_command(const struct serving_engine *engine, int64_t context_tokens, int64_t sequences,
+                                     struct arena *arena);
 /* Patterns of every file that some engine knows; ends with NULL. */
 const char *const *tn_engine_patterns(void);
 

@@ -115,6 +115,11 @@ static tenon_status check_numbers(const struct order *order, const tenon_job_opt
         status = refuse(order, "expiry_ms or memory_bytes is below 0", "0 stands for the recipe's, else no limit.");
     else if (options->port < 0 || options->port > 65535)
         status = refuse(order, "port is not from 0 to 65535", "0 stands for the recipe's, else a free one.");
+    else if (options->context_tokens < 0 || options->sequences < 0)
+        status = refuse(order, "context_tokens or sequences is below 0", "0 leaves it to the engine or the recipe.");
+    else if (options->context_tokens > INT32_MAX || options->sequences > INT32_MAX ||
+             options->context_tokens * options->sequences > INT32_MAX)
+        status = refuse(order, "context_tokens or sequences, or their product, is above 2147483647", "No engine counts so far.");
     else if (options->key != NULL && (*options->key == '\0' || strlen(options->key) > KEY_LONGEST))
         status = refuse(order, "key is empty, or longer than 1000 bytes", "Leave it NULL for a job of its own.");
     return status;
@@ -129,6 +134,8 @@ static void set_numbers(struct order *order, const tenon_job_options *options, c
     order->threads = options->threads > 0 ? options->threads : recipe->threads;
     if (order->threads == 0)
         order->threads = half < 1 ? 1 : half > 1024 ? 1024 : (int32_t)half;
+    order->context_tokens = options->context_tokens;
+    order->sequences = options->sequences;
     order->time_ms = options->expiry_ms > 0 ? options->expiry_ms : recipe->time_ms;
     order->memory_bytes = options->memory_bytes > 0 ? options->memory_bytes : recipe->memory_bytes;
     order->port = -1;
@@ -360,6 +367,12 @@ static bool set_list(json_t *json, const char *key, const char *const *list)
     return whole;
 }
 
+/* What callers could not say earlier changes nothing while they do not say it: keys of theirs find their jobs. */
+static bool set_if_said(json_t *json, const char *key, int64_t number)
+{
+    return number == 0 || tn_json_set_integer(json, key, number);
+}
+
 /* Two submits with one key are the same when everything that the caller said is the same. */
 static tenon_status make_fingerprint(struct order *order, const tenon_job_options *options, const struct text *recipe)
 {
@@ -374,7 +387,9 @@ static tenon_status make_fingerprint(struct order *order, const tenon_job_option
                  set_list(json, "environment", order->environment) && tn_json_set_integer(json, "threads", options->threads) &&
                  tn_json_set_integer(json, "expiry_ms", options->expiry_ms) &&
                  tn_json_set_integer(json, "memory_bytes", options->memory_bytes) &&
-                 tn_json_set_integer(json, "port", options->port);
+                 tn_json_set_integer(json, "port", options->port) &&
+                 set_if_said(json, "context_tokens", options->context_tokens) &&
+                 set_if_said(json, "sequences", options->sequences);
     char *text = whole ? tn_json_write(&order->context->memory, json) : NULL;
     tenon_status status = TENON_OK;
 

@@ -35,6 +35,8 @@ struct order {
     const char *const *environment; /* the caller's */
     struct pair visible[3];  /* variables that show the accelerator to the process, and hide others; ends with a NULL name */
     int32_t threads;
+    int64_t context_tokens;  /* 0: not said, as the next */
+    int64_t sequences;
     int64_t time_ms;         /* limits; 0: none */
     int64_t memory_bytes;
     int32_t port;            /* -1: it has none, 0: any free one */

@@ -788,6 +788,11 @@ class Fetching(JobTest):
             self.assert_command(command, *llama(os.path.join(folder, "model.Q4_K_M.gguf"), folder, "2"))
             self.assert_command(self.serve_with_engine(context, file, threads=2), *llama(file, file, "2"))
 
+            command = self.serve_with_engine(context, file, threads=1, context_tokens=2048, sequences=3)
+            self.assert_command(command, *llama(file, file, "1"), "--ctx-size", "6144", "--parallel", "3")
+            command = self.serve_with_engine(context, "owner/large", context_tokens=2048, sequences=3)
+            self.assertTrue(command.endswith(" --max-model-len 2048 --max-num-seqs 3"), command)
+
     def test_threads_of_an_engine(self):
         """Half of the processors unless said otherwise, and at least one."""
         self.put("owner/small/model.gguf")

@@ -69,6 +69,38 @@ static void engines_are_whole(void **state)
     assert_string_equal(tn_engine_for(".safetensors")->key_variable, "VLLM_API_KEY");
 }
 
+/* llama-server is told the context of all sequences together, vLLM that of each. */
+static void a_command_says_how_much_context(void **state)
+{
+    static const struct {
+        const char *file;
+        int64_t context_tokens, sequences;
+        const char *context_option, *context, *sequences_option, *count; /* NULL: not said */
+    } rows[] = {
+        { "m.gguf", 0, 0, "--ctx-size", NULL, "--parallel", NULL },
+        { "m.gguf", 4096, 0, "--ctx-size", "4096", "--parallel", NULL },
+        { "m.gguf", 0, 3, "--ctx-size", NULL, "--parallel", "3" },
+        { "m.gguf", 4096, 3, "--ctx-size", "12288", "--parallel", "3" },
+        { "m.safetensors", 0, 0, "--max-model-len", NULL, "--max-num-seqs", NULL },
+        { "m.safetensors", 4096, 3, "--max-model-len", "4096", "--max-num-seqs", "3" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct serving_engine *engine = tn_engine_for(rows[i].file);
+        const char *const *command;
+        struct arena arena;
+
+        tn_arena_init(&arena, &memory);
+        command = tn_engine_command(engine, rows[i].context_tokens, rows[i].sequences, &arena);
+        for (size_t word = 0; engine->command[word] != NULL; word++)
+            assert_string_equal(command[word], engine->command[word]);
+        assert_int_equal(has_words(command, rows[i].context_option, rows[i].context), rows[i].context != NULL);
+        assert_int_equal(has_words(command, rows[i].sequences_option, rows[i].count), rows[i].count != NULL);
+        tn_arena_clear(&arena);
+    }
+}
+
 /* The choice does not depend on the order in which the files come. */
 static void the_best_file_is_chosen(void **state)
 {
@@ -169,8 +201,9 @@ static void no_memory_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_has_its_engine),      cmocka_unit_test(engines_are_whole), cmocka_unit_test(the_best_file_is_chosen),
-        cmocka_unit_test(all_parts_have_one_pattern), cmocka_unit_test(no_memory_is_told),
+        cmocka_unit_test(a_file_has_its_engine),           cmocka_unit_test(engines_are_whole),
+        cmocka_unit_test(a_command_says_how_much_context), cmocka_unit_test(the_best_file_is_chosen),
+        cmocka_unit_test(all_parts_have_one_pattern),      cmocka_unit_test(no_memory_is_told),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

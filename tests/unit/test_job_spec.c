@@ -41,7 +41,7 @@ static struct order whole_order(tenon_context *owner)
         .context = owner, .mode = TENON_MODE_SERVE, .model = { .given = "owner/model" }, .home = "/work", .has_recipe = true,
         .recipe = { .command = command, .outputs = outputs, .environment = environment, .environment_count = 2, .health = "/ready", .port = 0 },
         .inputs = supplies, .input_count = 1, .environment = pairs, .visible = { { "CUDA_VISIBLE_DEVICES", "GPU-1" } }, .threads = 3,
-        .time_ms = 60000, .memory_bytes = 1 << 30, .port = 8000,
+        .context_tokens = 2048, .sequences = 2, .time_ms = 60000, .memory_bytes = 1 << 30, .port = 8000,
     };
 }
 
@@ -86,7 +86,8 @@ static void everything_is_told(void **state)
         { "PATH", "/opt/bin:/bin" }, { "HOME", "/home/me" }, { "CUDA_VISIBLE_DEVICES", "GPU-1" }, { "TENON_JOB_ID", "local:0123456789ab" },
         { "TENON_MODE", "serve" }, { "TENON_MODEL", "/models/m" }, { "TENON_MODEL_ID", "owner/model" }, { "TENON_DATA", "/data" },
         { "TENON_OUTPUT", "/out" }, { "TENON_HOST", "127.0.0.1" }, { "TENON_API_KEY", "secret" }, { "TENON_THREADS", "3" },
-        { "OMP_NUM_THREADS", "3" }, { "TENON_INPUT_base", "/data/base" },
+        { "OMP_NUM_THREADS", "3" }, { "TENON_CONTEXT_TOKENS", "2048" }, { "TENON_SEQUENCES", "2" },
+        { "TENON_INPUT_base", "/data/base" },
     };
     struct order order = whole_order(context);
     struct ready_order ready = whole_ready(&order);
@@ -139,6 +140,8 @@ static void what_is_absent_is_left_out(void **state)
     assert_null(tn_json_member(spec, "key"));
     assert_null(variable(spec, "variables", "TENON_MODEL"));
     assert_null(variable(spec, "variables", "TENON_HOST"));
+    assert_null(variable(spec, "variables", "TENON_CONTEXT_TOKENS"));
+    assert_null(variable(spec, "variables", "TENON_SEQUENCES"));
     assert_null(variable(spec, "variables", "CUDA_VISIBLE_DEVICES"));
     json_decref(spec);
 }
@@ -149,13 +152,17 @@ static void an_engine_brings_its_command(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(files); i++) {
-        struct order order = { .context = context, .mode = TENON_MODE_SERVE, .model = { .given = "owner/model" }, .recipe = { .port = -1 }, .threads = 1 };
+        struct order order = { .context = context, .mode = TENON_MODE_SERVE, .model = { .given = "owner/model" },
+                               .recipe = { .port = -1 }, .threads = 1, .context_tokens = 2048 };
         struct ready_order ready = { .order = &order, .id = "local:0123456789ab", .output = "/out", .model = "/m", .key = "secret",
                                      .engine = tn_engine_for(files[i]) };
         json_t *spec = NULL;
+        const json_t *words;
 
         assert_int_equal(tn_local_spec(&ready, &spec, &failure), TENON_OK);
-        assert_string_equal(json_string_value(json_array_get(tn_json_member(spec, "command"), 0)), ready.engine->program);
+        words = tn_json_member(spec, "command");
+        assert_string_equal(json_string_value(json_array_get(words, 0)), ready.engine->program);
+        assert_string_equal(json_string_value(json_array_get(words, json_array_size(words) - 1)), "2048");
         assert_string_equal(variable(spec, "variables", ready.engine->key_variable), "secret");
         json_decref(spec);
     }

@@ -830,6 +830,8 @@ class tenon_job_options(ctypes.Structure):
         ("memory_bytes", ctypes.c_int64),
         ("port", ctypes.c_int32),
         ("reserved", ctypes.c_int32),
+        ("context_tokens", ctypes.c_int64),
+        ("sequences", ctypes.c_int64),
     ]
 
 

@@ -683,7 +683,7 @@ class Job(Handle):
             accelerator: Optional[Text] = None, recipe: Optional[Document] = None, data: Optional[Text] = None,
             output: Optional[Text] = None, name: Optional[Text] = None, key: Optional[Text] = None, hub: Optional[Hub] = None,
             labels: Optional[Texts] = None, environment: Optional[Texts] = None, expiry_ms: int = 0, memory_bytes: int = 0,
-            port: int = 0, context: Optional[Context] = None) -> H:
+            port: int = 0, context_tokens: int = 0, sequences: int = 0, context: Optional[Context] = None) -> H:
         """Train a model: a handle at once, in state JobState.SUBMITTING; the event loop does the rest.
 
         The job goes on when the caller ends. Until it is submitted (the model is still being fetched) it lives in the caller: a
@@ -704,6 +704,9 @@ class Job(Handle):
         expiry_ms: How long it may run; 0: the recipe's, else no limit
         memory_bytes: How much memory it may use; 0: the recipe's, else no limit
         port: Port to serve at; 0: the recipe's, else a free one
+        context_tokens: Tokens of context of each sequence, as a plan was made with; 0: what the engine or the recipe takes by
+            itself
+        sequences: Sequences at once, as a plan was made with; 0: what the engine or the recipe takes by itself
         context: where it happens; None: the default one
 
         ArgumentError: an option or the recipe is not valid; the message names the field
@@ -717,7 +720,8 @@ class Job(Handle):
         given = options(
             _abi.tenon_job_options, threads=threads, model=text(model), revision=text(revision), accelerator=text(accelerator),
             recipe=document(recipe), data=text(data), output=text(output), name=text(name), key=text(key), hub=hub,
-            labels=texts(labels), environment=texts(environment), expiry_ms=expiry_ms, memory_bytes=memory_bytes, port=port)
+            labels=texts(labels), environment=texts(environment), expiry_ms=expiry_ms, memory_bytes=memory_bytes, port=port,
+            context_tokens=context_tokens, sequences=sequences)
         return context._make(cls, library.tenon_job_train, context, given)
 
     @classmethod
@@ -726,11 +730,12 @@ class Job(Handle):
             accelerator: Optional[Text] = None, recipe: Optional[Document] = None, data: Optional[Text] = None,
             output: Optional[Text] = None, name: Optional[Text] = None, key: Optional[Text] = None, hub: Optional[Hub] = None,
             labels: Optional[Texts] = None, environment: Optional[Texts] = None, expiry_ms: int = 0, memory_bytes: int = 0,
-            port: int = 0, context: Optional[Context] = None) -> H:
+            port: int = 0, context_tokens: int = 0, sequences: int = 0, context: Optional[Context] = None) -> H:
         """Serve a model: a handle at once, in state JobState.SUBMITTING; the event loop does the rest.
 
         Without a recipe an engine that knows the model is taken where it is installed: llama-server for GGUF files, vllm for
-        safetensors. It listens on this machine only, behind a random key that Inference.chat() knows.
+        safetensors. It listens on this machine only, behind a random key that Inference.chat() knows. Left to itself it offers
+        all the context that the model was trained for, and takes memory for it: name context_tokens, as for a plan.
 
         threads: Threads to compute with; 0: half of the processors, at least one
         model: The model: a repository, a folder or a file on this machine. None: none
@@ -747,6 +752,9 @@ class Job(Handle):
         expiry_ms: How long it may run; 0: the recipe's, else no limit
         memory_bytes: How much memory it may use; 0: the recipe's, else no limit
         port: Port to serve at; 0: the recipe's, else a free one
+        context_tokens: Tokens of context of each sequence, as a plan was made with; 0: what the engine or the recipe takes by
+            itself
+        sequences: Sequences at once, as a plan was made with; 0: what the engine or the recipe takes by itself
         context: where it happens; None: the default one
 
         ArgumentError: an option or the recipe is not valid; the message names the field
@@ -760,7 +768,8 @@ class Job(Handle):
         given = options(
             _abi.tenon_job_options, threads=threads, model=text(model), revision=text(revision), accelerator=text(accelerator),
             recipe=document(recipe), data=text(data), output=text(output), name=text(name), key=text(key), hub=hub,
-            labels=texts(labels), environment=texts(environment), expiry_ms=expiry_ms, memory_bytes=memory_bytes, port=port)
+            labels=texts(labels), environment=texts(environment), expiry_ms=expiry_ms, memory_bytes=memory_bytes, port=port,
+            context_tokens=context_tokens, sequences=sequences)
         return context._make(cls, library.tenon_job_serve, context, given)
 
     def __init__(self, id: Text, *, context: Optional[Context] = None) -> None:

@@ -67,7 +67,7 @@ static void fill_variables(const struct ready_order *ready, struct environment *
     struct contract contract = {
         .id = ready->id, .mode = tn_mode_word(order->mode), .model = ready->model, .model_id = order->model.given,
         .data = ready->data, .output = ready->output, .host = order->port >= 0 ? "127.0.0.1" : NULL, .key = ready->key,
-        .threads = order->threads,
+        .threads = order->threads, .context_tokens = order->context_tokens, .sequences = order->sequences,
     };
     char name[128];
 
@@ -148,7 +148,7 @@ tenon_status tn_local_spec(const struct ready_order *ready, json_t **out, struct
 {
     const struct order *order = ready->order;
     const struct recipe *recipe = &order->recipe;
-    const char *const *command = ready->engine != NULL ? ready->engine->command : recipe->command;
+    const char *const *command = recipe->command;
     json_t *json = json_object();
     struct environment environment;
     struct arena arena;
@@ -158,7 +158,9 @@ tenon_status tn_local_spec(const struct ready_order *ready, json_t **out, struct
     tn_arena_init(&arena, &order->context->memory);
     tn_environment_init(&environment, &arena);
     fill_variables(ready, &environment);
-    whole = json != NULL && set_numbers(json, order) && set_texts(json, ready) &&
+    if (ready->engine != NULL)
+        command = tn_engine_command(ready->engine, order->context_tokens, order->sequences, &arena);
+    whole = json != NULL && command != NULL && set_numbers(json, order) && set_texts(json, ready) &&
             tn_environment_status(&environment) == TENON_OK &&
             json_object_set_new(json, "command", list_of(command)) == 0 &&
             json_object_set_new(json, "variables", list_of(environment.pairs)) == 0 &&
