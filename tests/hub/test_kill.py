@@ -1,6 +1,6 @@
 """Downloads that are killed at random moments: nothing is ever corrupt, and no durable byte is asked for again.
 
-    TENON_KILLS=10000   how many kills (200)
+    TENON_KILLS=10000   how many kills in all (200; 1,000 in the second tier)
     TENON_SEED=N        the seed of a run that failed
 
 What is durable when a process dies is what the journal of the download says, and every blob that has its name.
@@ -30,8 +30,8 @@ sys.path.insert(0, os.path.join(hubtest.TESTS, "simulators"))
 
 from _content import Generated
 
-KILLS = int(os.environ.get("TENON_KILLS") or 200)
-SEED = int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
+KILLS = suite.number("TENON_KILLS", 200, 1000)
+SEED = suite.seed()
 AT_ONCE = 6
 KINDS = 6      # of lives, each in a test
 FIRST_FEW = 9  # a life is killed at most so often
@@ -334,9 +334,6 @@ class Moving(Life):
         self.move(1 - self.at)
         self.finish()
         self.settle()
-
-
-
 
 
 class Pair(Life):

@@ -1,5 +1,9 @@
 """Jobs whose callers and supervisors are killed at any moment, whose disk is full, whose input is nonsense: none is lost, none
-is started twice, nothing half-written stays, and what is said tells what to do."""
+is started twice, nothing half-written stays, and what is said tells what to do.
+
+    TENON_KILLS=10000   how many callers and how many supervisors are killed (80 of each; 200 in the second tier)
+    TENON_SEED=N        the seed of a run that failed
+"""
 
 import json
 import os
@@ -19,6 +23,10 @@ from test_job import PYTHON, JobTest, is_alive, recipe, until  # noqa: E402
 BUILD = os.environ.get("TENON_BUILD", "")
 SUPERVISOR = os.path.join(BUILD, "lib", "tenon-supervisor")
 FAULTS = " ".join(filter(None, [os.environ.get("LD_PRELOAD"), os.path.join(BUILD, "tests", "hub", "faults.so")]))
+KILLS = suite.number("TENON_KILLS", 80, 200)
+SEED = suite.seed()
+HALF = -(-KILLS // 2)  # two tests share them
+AT_ONCE = 10
 ROOMS = (0, 1, 50, 200, 400, 700, 1000, 1300, 1700, 2500, 5000, 132000, 140000)
 
 # Submits what it is told to, says what became of it, and waits for the end.
@@ -72,58 +80,74 @@ class Accidents(JobTest):
 
 
 class Kills(Accidents):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        print(f"{KILLS} kills of callers and of supervisors; to do it again: TENON_SEED={SEED}", flush=True)
+
+    def chance(self):
+        return random.Random(f"{SEED} {self.id()}")
+
+    def kill_caller(self, chance, **options):
+        """Kills a caller where it submits, or, more seldom, where it already waits for the end; what it still said."""
+        caller = self.call(**options)
+        self.go(caller)
+        time.sleep(chance.uniform(0, 0.03 if chance.random() < 0.8 else 0.2))
+        caller.kill()
+        return [json.loads(line) for line in caller.communicate()[0].splitlines()]
+
     def test_caller_killed_at_random_moments(self):
         """With a key: whoever submits again finds the job, wherever the first caller was killed."""
-        chance = random.Random(7)
-        seen = set()
-        for number in range(40):
+        chance, seen, known = self.chance(), set(), 0
+        for number in range(HALF):
             mark, given = self.marker(number)
-            caller = self.call(recipe=given, key=f"key {number}")
-            self.go(caller)
-            time.sleep(chance.uniform(0, 0.03))
-            caller.kill()
-            said = caller.communicate()[0].splitlines()
+            said = self.kill_caller(chance, recipe=given, key=f"key {number}")
             before = set(self.ids())
             self.assertLessEqual(len(before - seen), 1)
+            known += bool(before - seen)
             with self.open_context() as context:
                 job = context.submit(recipe=given, key=f"key {number}")
+                if before - seen:
+                    self.assertEqual({job.id}, before - seen)
                 if said:
-                    self.assertEqual(job.id, json.loads(said[0])["id"])
+                    self.assertEqual(job.id, said[0]["id"])
                 job.wait()
             self.assert_started(mark)
             seen.add(job.id)
             self.assertEqual(set(self.ids()), seen)
+        print(f"\n{known} of {HALF} killed callers had made their job", end=" ")
 
     def test_caller_killed_without_a_key(self):
         """What it submitted runs once, to its end; what it did not get to submit is told as such, or is not there at all."""
-        chance = random.Random(8)
-        for number in range(40):
+        chance, ends = self.chance(), []
+        for number in range(HALF):
             mark, given = self.marker(number)
             before = set(self.ids())
-            caller = self.call(recipe=given)
-            self.go(caller)
-            time.sleep(chance.uniform(0, 0.03))
-            caller.kill()
-            caller.communicate()
+            said = self.kill_caller(chance, recipe=given)
             made = set(self.ids()) - before
             self.assertLessEqual(len(made), 1)
+            self.assertTrue({one["id"] for one in said} <= made, "a job that its caller was told is gone")
             report = self.context.open(made.pop()).end() if made else None
             if report is not None and report.state == library.SUCCEEDED:
+                ends.append("ended well")
                 self.assert_started(mark)
             else:
+                ends.append("not submitted" if report is not None else "not made")
                 self.assert_started(mark, 0)
                 if report is not None:
                     self.assert_failed(report, "lost", "before it was submitted")
                     self.assertIn("Submit it again", report.hint)
         self.assertEqual([name for name in os.listdir(self.jobs) if name.startswith(".")], self.hidden())
+        print(f"\n{ {end: ends.count(end) for end in sorted(set(ends))} }", end=" ")
 
     def hidden(self):
         """Folders under way whose callers were killed; nobody is shown them."""
         return [name for name in os.listdir(self.jobs) if name.startswith(".") and len(name) == 13]
 
     def kill_at_random(self, chance, count, names):
-        """Starts jobs, and kills those that watch over each a moment after its supervisor is there."""
+        """Starts jobs, and kills those that watch over each a moment after its supervisor is there; how many it still met alive."""
         marks = [self.marker(f"{chance.random()}") for _ in range(count)]
+        met = 0
         with self.open_context() as context:
             jobs = [context.submit(recipe=given) for _, given in marks]
             moments = [None] * count
@@ -135,24 +159,33 @@ class Kills(Accidents):
                         moments[i] = time.monotonic() + chance.uniform(0, 0.1)
                     elif moments[i] and time.monotonic() >= moments[i]:
                         moments[i] = 0
-                        for pid in [state.get(name, {}).get("id", 0) for name in names]:
-                            if is_alive(pid):
-                                os.kill(pid, signal.SIGKILL)
+                        alive = [pid for pid in [state.get(name, {}).get("id", 0) for name in names] if is_alive(pid)]
+                        met += bool(alive)
+                        for pid in alive:
+                            os.kill(pid, signal.SIGKILL)
         with self.open_context() as other:
-            return [(mark, other.open(job.id).end()) for (mark, _), job in zip(marks, jobs)]
+            return [(mark, other.open(job.id).end()) for (mark, _), job in zip(marks, jobs)], met
+
+    def kill_many(self, names):
+        """Again and again, until half of the kills have met somebody alive: what became of each job, in turn."""
+        chance, met, rounds = self.chance(), 0, 0
+        while met < HALF:
+            ends, some = self.kill_at_random(chance, AT_ONCE, names)
+            met, rounds = met + some, rounds + 1
+            self.assertGreater(some + rounds, 1, "nobody is ever met alive")
+            yield from ends
+        print(f"\n{met} killed in {rounds * AT_ONCE} jobs", end=" ")
 
     def test_supervisor_killed_at_random_moments(self):
         """Soon after its start; whoever looks next brings another."""
-        chance = random.Random(9)
-        for _ in range(4):
-            for mark, report in self.kill_at_random(chance, 10, ["supervisor"]):
-                self.assertEqual((report.state, report.exit_code), (library.SUCCEEDED, 0), report.message)
-                self.assert_started(mark)
+        for mark, report in self.kill_many(["supervisor"]):
+            self.assertEqual((report.state, report.exit_code), (library.SUCCEEDED, 0), report.message)
+            self.assert_started(mark)
 
     def test_keeper_and_supervisor_killed_at_random_moments(self):
         """Nobody sees how the program ends then; that is said, and it was not started twice."""
         ends = []
-        for mark, report in self.kill_at_random(random.Random(10), 40, ["keeper", "supervisor"]):
+        for mark, report in self.kill_many(["keeper", "supervisor"]):
             ends.append(library.CAUSES[report.cause])
             if report.state != library.SUCCEEDED:
                 self.assert_failed(report, "lost")
@@ -160,7 +193,7 @@ class Kills(Accidents):
             with open(mark, "a+", encoding="utf-8") as file:
                 file.seek(0)
                 self.assertLessEqual(len(file.read().split()), 1)
-        print(f"\nboth killed: {ends.count('none')} ended well, {ends.count('lost')} are told to be lost")
+        print(f"{ends.count('none')} ended well, {ends.count('lost')} are told to be lost", end=" ")
 
 
 class FullDisk(Accidents):

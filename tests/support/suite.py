@@ -1,7 +1,21 @@
 """Runs the unittest cases of a module and ends with the one line that the table of all suites is made from."""
 
+import os
+import random
 import sys
 import unittest
+
+THOROUGH = bool(os.environ.get("TENON_THOROUGH"))  # the second tier: every test at full length
+
+
+def number(variable, quick, thorough):
+    """How often a test does what it does at random: as the environment says, or as this tier does."""
+    return int(os.environ.get(variable) or (thorough if THOROUGH else quick))
+
+
+def seed():
+    """Where chance begins: anew in each run, unless TENON_SEED repeats one that failed."""
+    return int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
 
 
 class _Result(unittest.TextTestResult):
