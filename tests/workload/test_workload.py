@@ -513,8 +513,10 @@ class Serving(unittest.TestCase):
         self.assertEqual(self.chat("What is a tenon?", temperature=0, top_p=0.1, seed=9)[0], TENON)
 
     def test_the_context_is_an_end(self):
-        _, reason, usage = self.complete("a" * 250, max_tokens=100, temperature=2, seed=1)
-        self.assertEqual((reason, usage["total_tokens"]), ("length", 256))
+        # Chance may end an answer before; which seeds do so depends on how the installed BLAS rounds.
+        ends = [self.complete("a" * 250, max_tokens=100, temperature=2, seed=seed)[1:] for seed in range(5)]
+        self.assertIn(("length", 256), [(reason, usage["total_tokens"]) for reason, usage in ends])
+        self.assertTrue(all(usage["total_tokens"] <= 256 for _, usage in ends), ends)
         status, answer = self.ask("POST", "/v1/completions", {"prompt": "a" * 256})
         self.assertEqual((status, answer["error"]["code"]), (400, "context_length_exceeded"))
 
