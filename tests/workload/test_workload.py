@@ -21,6 +21,7 @@ from programs import ROOT, TINY, WORKLOAD, Program, Service
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(WORKLOAD), str(ROOT / "tests" / "support")]
 
+import files
 import folder
 import model
 import numpy as np
@@ -294,7 +295,7 @@ class Folder(unittest.TestCase):
         before = (self.path / "model.safetensors").read_bytes()
         with mock.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")):
             with self.assertRaises(OSError):
-                folder._replace(str(self.path / "model.safetensors"), b"new")
+                files.replace(str(self.path / "model.safetensors"), [b"new"])
         self.assertEqual((self.path / "model.safetensors").read_bytes(), before)
         self.assertEqual(sorted(os.listdir(self.path)), ["config.json", "model.safetensors"])
 
