@@ -76,13 +76,17 @@ bool tn_path_is_safe(const char *path, const char **reason)
     return fault == NULL;
 }
 
+bool tn_name_is_unfinished(const char *name)
+{
+    return tn_ends_with(name, ".incomplete") || tn_ends_with(name, ".downloadInProgress");
+}
+
 bool tn_etag_is_safe(const char *etag)
 {
     size_t length = strspn(etag, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-.");
 
-    /* What ends so is somebody's half of a file. */
     return length > 0 && length <= 128 && etag[length] == '\0' && etag[0] != '.' && !is_device(etag, length) &&
-           !tn_ends_with(etag, "ncomplete");
+           !tn_name_is_unfinished(etag);
 }
 
 bool tn_revision_is_safe(const char *revision)

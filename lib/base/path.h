@@ -12,6 +12,8 @@
  * *reason says what is wrong.
  */
 bool tn_path_is_safe(const char *path, const char **reason);
+/* Is that what somebody (the official clients, llama.cpp) calls half of a file, beside the whole ones? */
+bool tn_name_is_unfinished(const char *name);
 /* May a content id be a file name? Hex is the rule; one safe name is the exception that mirrors make. */
 bool tn_etag_is_safe(const char *etag);
 /* A branch, tag or other revision as it may become a path below refs/. */

@@ -90,7 +90,7 @@ static tenon_status push_partials(struct cached *cached)
     status = folder.failed ? tn_fail_memory(&cached->task.failure)
                            : tn_names_add_folder(&names, tn_text(&folder), &cached->task.failure);
     for (size_t i = 0; i < names.count && status == TENON_OK; i++)
-        if (tn_ends_with(names.at[i], "ncomplete"))
+        if (tn_name_is_unfinished(names.at[i]))
             status = push_partial(cached, tn_text(&folder), names.at[i]);
     tn_names_clear(&names);
     tn_text_clear(&folder);

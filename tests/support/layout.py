@@ -8,6 +8,7 @@ import re
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 REPOSITORY = re.compile(r"(models|datasets|spaces|kernels)--.+")
+UNFINISHED = (".incomplete", ".downloadInProgress")  # the latter is llama.cpp's
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 
 
@@ -23,11 +24,11 @@ def hash_of(name, path):
 
 
 def incomplete(cache):
-    """Downloads that were not finished, or what is left of them: the paths of all *.incomplete beside the blobs."""
+    """Downloads that were not finished, or what is left of them: their paths beside the blobs."""
     found = []
     for repository in sorted(os.listdir(cache)) if os.path.isdir(cache) else []:
         blobs = os.path.join(cache, repository, "blobs")
-        found += [os.path.join(blobs, name) for name in sorted(os.listdir(blobs)) if name.endswith(".incomplete")] if os.path.isdir(blobs) else []
+        found += [os.path.join(blobs, name) for name in sorted(os.listdir(blobs)) if name.endswith(UNFINISHED)] if os.path.isdir(blobs) else []
     return found
 
 
@@ -91,7 +92,7 @@ def _blobs(folder):
     for name in _files(folder):
         path = os.path.join(folder, name)
         link = os.readlink(path) if os.path.islink(path) else None
-        if name.endswith(".incomplete"):
+        if name.endswith(UNFINISHED):
             continue
         if not HASH.fullmatch(name):
             found.append(f"{name} is no content id")

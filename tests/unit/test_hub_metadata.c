@@ -33,7 +33,7 @@ static void content_ids(void **state)
         { "", NULL }, { "\"\"", NULL }, { "W/", NULL }, { "W/\"\"", NULL }, { "\"", NULL }, { "\"a", NULL }, { "a\"", NULL }, { "w/\"a\"", NULL },
         { "W/W/\"a\"", NULL }, { "\"\"a\"\"", NULL }, { "\"../x\"", NULL }, { "..", NULL }, { "\".\"", NULL }, { "\"/etc/passwd\"", NULL },
         { "\"a/b\"", NULL }, { "\"a\\b\"", NULL }, { "\"a b\"", NULL }, { "\"a\", \"b\"", NULL }, { "\"a\x01\"", NULL }, { "\"\xc3\xa4\"", NULL },
-        { "\".hidden\"", NULL }, { "\"con\"", NULL }, { "\"NUL.txt\"", NULL }, { "\"a.incomplete\"", NULL }, { "\"a.downloadIncomplete\"", NULL },
+        { "\".hidden\"", NULL }, { "\"con\"", NULL }, { "\"NUL.txt\"", NULL }, { "\"a.incomplete\"", NULL }, { "\"a.downloadInProgress\"", NULL },
         { "\"*\"", NULL }, { "\"a:b\"", NULL }, { "\"$HOME\"", NULL },
     };
     char etag[129], longest[132];
