@@ -56,6 +56,7 @@ QUICK = {
 }
 # The second tier, on top of the first: what is compiled from the sources of others, and what takes long.
 FOREIGN = {
+    "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
 }
 SUITES = QUICK | FOREIGN
 

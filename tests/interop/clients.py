@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 
 import environments
+import servers
 
 
 class ClientError(Exception):
@@ -56,11 +59,15 @@ class _Client:
         self._process.wait()
 
 
+def plain_environment(home):
+    """The variables for any client: nothing of the user's own comes through."""
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, "HF_HOME": os.path.join(home, "huggingface")}
+
+
 def python_environment(endpoint, home, xet=False, certificate=None, **more):
-    """The variables for a Python client: nothing of the user's own comes through."""
+    """The variables for a Python client."""
     environment = {
-        "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, "HF_HOME": os.path.join(home, "huggingface"),
-        "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        **plain_environment(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_VERBOSITY": "error", "NO_PROXY": "*", **more,
     }
     if xet:
@@ -87,11 +94,53 @@ class PythonClient(_Client):
 class NodeClient(_Client):
     """@huggingface/hub; every call still needs hubUrl."""
 
-    def __init__(self, home, certificate=None):
-        environment = {
-            "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, "HF_HOME": os.path.join(home, "huggingface"),
-            "NODE_OPTIONS": "--dns-result-order=ipv4first",  # Node 18 tries one address of localhost only
-        }
+    def __init__(self, home, certificate=None, **more):
+        # Node 18 tries one address of localhost only.
+        environment = {**plain_environment(home), "NODE_OPTIONS": "--dns-result-order=ipv4first", **more}
         if certificate:
             environment["NODE_EXTRA_CA_CERTS"] = certificate
         super().__init__(["node", os.path.join(HERE, "drive_node.cjs"), environments.hub_js()], environment)
+
+
+class LlamaClient:
+    """
+    llama-server's own download, `-hf`. Each call is one process; what it fetches for these tests is no model mostly, so it ends when
+    it has tried to load it.
+    """
+
+    def __init__(self, endpoint, home, **more):
+        self._program = os.path.join(environments.llama(), "llama-server")
+        self._environment = {**plain_environment(home), "HF_ENDPOINT": endpoint, **more}
+        self._home, self._process = home, None
+
+    def begin(self, cache, repository, *options):
+        """Fetch a repository's model, and serve it on a free port."""
+        self.port, = servers.free_ports(1)
+        self._log = os.path.join(self._home, f"llama-server-{self.port}.log")
+        command = [self._program, "-hf", repository, "--host", "127.0.0.1", "--port", str(self.port), "--threads", "1", *options]
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(command, env={**self._environment, "HF_HUB_CACHE": cache}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def result(self):
+        """All that it said, when it has ended."""
+        self._process.wait(300)
+        with open(self._log, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def is_ready(self):
+        """Whether it serves the model. It listens before it has one; one that has ended is none."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"llama-server ended: {self.result()}")
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{self.port}/health") as answer:
+                return answer.status == 200
+        except urllib.error.URLError:
+            return False
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self):
+        if self._process and self._process.poll() is None:
+            self.kill()

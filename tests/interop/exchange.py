@@ -1,6 +1,7 @@
 """What the suites have in common that set tenon and an official client on one cache."""
 
 import os
+import shutil
 import sys
 import time
 import unittest
@@ -15,7 +16,8 @@ import layout
 import repositories
 from hubtest import MIB, OFFLINE, files_below, read
 
-LARGE = 21 * MIB + 77  # more than the 10 MiB that the Python client takes at once
+LARGE = 21 * MIB + 77
+HALF = 15 * MIB  # more than the 10 MiB that the Python client takes at once
 VERIFIED, CORRUPT, PARTIAL = 2, 3, 5  # TENON_CONTENT_...
 PARTS = {"hub.part_bytes": 2 * MIB, "hub.parts": 4}
 
@@ -129,3 +131,238 @@ class Exchange(hubtest.HubTest):
         while not true():
             self.assertLess(time.monotonic(), limit, what)
             time.sleep(0.02)
+
+
+class OneFile(Exchange):
+    """
+    What holds for every client, shown on one large file. A suite says how its client fetches it.
+
+    `honest`: it takes the official lock, so that of two at once one waits for the other. Where locks lie, both sides have the
+    library of ../hub/faults.c before them, and both believe to be alone.
+    """
+
+    build = hubtest.PLAIN
+    honest = True
+    LIE = {"LD_PRELOAD": os.path.join(hubtest.PLAIN, "tests", "hub", "faults.so"), "FAULTS_LOCKS": "lie"}
+
+    def begin_large(self, client):
+        """Ask for acme/large, so that its branch main is known in the cache afterwards."""
+        raise NotImplementedError
+
+    def finish_large(self, client):
+        """Wait for what was begun. That it went wrong is seen there or by what is in the cache."""
+        client.result()
+
+    def get_large_offline(self):
+        """Ask in such a way that the client can do without the hub."""
+        raise NotImplementedError
+
+    # ---- of both sides ----
+
+    def large_path(self):
+        return os.path.join(self.folder_of("acme/large"), "snapshots", self.repositories["acme/large"]["sha"], "model.bin")
+
+    def finish_theirs(self, client):
+        self.finish_large(client)
+        self.assert_large(self.large_path())
+
+    def get_large(self):
+        self.begin_large(self.client)
+        self.finish_theirs(self.client)
+
+    def begin_ours(self, lie=False, **settings):
+        return self.start("download", "acme/large", "model.bin", settings=settings or PARTS, preload={"FAULTS_LOCKS": "lie"} if lie else None)
+
+    def begin_ours_beside(self, count):
+        """They know what they want, and are about to take the lock."""
+        asked = len(self.hub.requests())
+        running = [self.begin_ours() for _ in range(count)]
+        self.hub.wait(requests=asked + count)
+        return running
+
+    def finish_ours(self, running):
+        outcome = running.wait()
+        self.assertEqual((outcome.status, outcome.text), ("OK", self.large_path()), str(outcome))
+        self.assert_large(outcome.text)
+
+    def get_ours(self):
+        self.finish_ours(self.begin_ours())
+
+    def stall(self, at):
+        """The next one who asks for the whole content gets so much of it, until the faults are cleared."""
+        self.hub.faults({"origin": "cdn", "method": "GET", "range": False, "times": 1, "stall": {"at": at}})
+
+    def begin_theirs(self, **environment):
+        """A client that has got so far with the file, and waits for more."""
+        client = self.another_client(**environment)
+        stalled = self.stalled()
+        self.stall(HALF)
+        self.begin_large(client)
+        self.hub.wait(stalled=stalled + 1)
+        self.wait_until(lambda: self.got_by_client() > MIB, "the client writes nothing")
+        return client
+
+    def stalled(self):
+        return len([one for one in self.hub.requests() if one["stalled"]])
+
+    def got_by_client(self):
+        return sum(os.path.getsize(path) for path in layout.incomplete(self.cache) if "tenon" not in os.path.basename(path))
+
+    def stop_theirs(self):
+        """A client that is dead half-way; what it left."""
+        self.begin_theirs().kill()
+        self.hub.clear()
+        left, = self.unfinished()
+        return left
+
+    def end(self, leftovers=()):
+        """All is sound, and who comes now asks for nothing of the content, whoever it is."""
+        self.assertEqual(self.unfinished(), list(leftovers))
+        self.assert_verified("acme/large")
+        self.hub.clear_requests()
+        self.get_ours()
+        self.get_large()
+        self.assertEqual(self.sent_of_large(), 0)
+
+    # ---- one after the other ----
+
+    def test_theirs(self):
+        self.get_large()
+        self.hub.clear_requests()
+        self.assertEqual(self.good("download", "acme/large", "model.bin", "--policy", OFFLINE).text, self.large_path())
+        self.assertEqual(self.asked(), [])
+        self.get_ours()
+        self.assertEqual(self.asked(), [("HEAD", "resolve")])
+        self.end()
+
+    def test_ours(self):
+        self.get_ours()
+        self.hub.clear_requests()
+        self.get_large_offline()
+        self.assertEqual(self.asked(), [])
+        self.end()
+
+    # ---- killed half-way ----
+
+    def test_theirs_killed(self):
+        left = self.stop_theirs()
+        row, = (row for row in self.good("cached").rows if row["content"] == PARTIAL)
+        self.assertEqual((row["etag"], row["bytes"]), (self.large["etag"], os.path.getsize(row["local_path"])))
+        self.get_ours()
+        self.assertEqual(self.sent_of_large(), LARGE)
+        self.end([left])  # theirs to remove
+
+    def test_ours_killed(self):
+        self.stop_tenon_half_way()
+        self.assertEqual(len(self.unfinished()), 2)
+        self.get_large()
+        self.assertGreaterEqual(self.sent_of_large(), LARGE)
+        self.get_ours()  # removes what nobody will go on from any more
+        self.end()
+
+    def test_both_killed(self):
+        """Each goes on from its own, if it goes on at all."""
+        left = self.stop_theirs()
+        self.stop_tenon_half_way(at=8 * MIB)
+        self.get_ours()
+        self.assertEqual(self.sent_of_large(), LARGE - 8 * MIB)
+        self.end([left])
+
+    def test_theirs_killed_and_begun_again(self):
+        """What tenon did in between stops no client from going on as it does."""
+        self.stop_theirs()
+        self.stop_tenon_half_way()
+        self.get_large()
+        self.get_ours()
+        self.assertFalse([name for name in self.unfinished() if "tenon" in name])
+        self.assert_verified("acme/large")
+
+    # ---- at once ----
+
+    def test_theirs_first(self):
+        client = self.begin_theirs()
+        running = self.begin_ours_beside(2)
+        if not self.honest:
+            for one in running:
+                self.finish_ours(one)
+        self.hub.clear_faults()
+        self.finish_theirs(client)
+        if self.honest:
+            for one in running:
+                self.finish_ours(one)
+        self.assertEqual(self.sent_of_large() // LARGE, 1 if self.honest else 2)
+        self.end()
+
+    def test_ours_first(self):
+        """tenon holds no lock while bytes come, for some give up waiting after ten seconds: it may take as long as it likes."""
+        self.stall(4 * MIB)
+        running = self.begin_ours(**{"hub.parts": 1})
+        hubtest.wait_for_durable(self, 4 * MIB)
+        self.get_large()
+        self.hub.clear_faults()
+        self.finish_ours(running)
+        self.end()
+
+    def test_theirs_killed_while_ours_waits(self):
+        """The lock goes with the process that held it."""
+        client = self.begin_theirs()
+        left, = self.unfinished()
+        running, = self.begin_ours_beside(1)
+        client.kill()
+        self.hub.clear_faults()
+        self.finish_ours(running)
+        self.end([left])
+
+    def test_ours_killed_beside_theirs(self):
+        self.stall(4 * MIB)
+        running = self.begin_ours(**{"hub.parts": 1})
+        hubtest.wait_for_durable(self, 4 * MIB)
+        client = self.begin_theirs()
+        running.kill()
+        self.hub.clear_faults()
+        self.finish_theirs(client)
+        self.get_ours()
+        self.end()
+
+    # ---- at once, and nobody is told of the other ----
+
+    def test_lie_theirs_first(self):
+        """The slower one gives its file the name that the content has already."""
+        client = self.begin_theirs(**self.LIE)
+        running = [self.begin_ours(lie=True) for _ in range(2)]
+        for one in running:
+            self.finish_ours(one)
+        self.assert_verified("acme/large")
+        self.hub.clear_faults()
+        self.finish_theirs(client)
+        self.end()
+
+    def test_lie_ours_first(self):
+        self.stall(4 * MIB)
+        running = self.begin_ours(lie=True, **{"hub.parts": 1})
+        hubtest.wait_for_durable(self, 4 * MIB)
+        client = self.another_client(**self.LIE)
+        self.begin_large(client)
+        self.finish_theirs(client)
+        self.hub.clear_faults()
+        self.finish_ours(running)
+        self.end()
+
+    def test_lie_side_by_side(self):
+        """Both are at it all the time, and then one of them is killed."""
+        for dead in ("theirs", "ours"):
+            with self.subTest(dead=dead):
+                client = self.begin_theirs(**self.LIE)
+                self.stall(4 * MIB)
+                running = self.begin_ours(lie=True, **{"hub.parts": 1})
+                hubtest.wait_for_durable(self, 4 * MIB)
+                (client if dead == "theirs" else running).kill()
+                self.hub.clear_faults()
+                if dead == "theirs":
+                    self.finish_ours(running)
+                else:
+                    self.finish_theirs(client)
+                self.get_ours()
+                self.assert_verified("acme/large")
+                shutil.rmtree(self.cache)
+                os.makedirs(self.cache)

@@ -16,7 +16,7 @@ import exchange
 import hubtest
 import repositories
 import suite
-from exchange import DATA, LARGE, MIB, OFFLINE, PARTIAL, PARTS, SPACE, files_below, read
+from exchange import DATA, OFFLINE, SPACE, files_below, read
 
 MODEL = ("acme/plain", "acme/plain", "model")
 
@@ -33,8 +33,8 @@ class Node(exchange.Exchange):
     allowed = ("no CACHEDIR.TAG",)
 
     @classmethod
-    def start_client(cls):
-        return clients.NodeClient(cls.scratch)
+    def start_client(cls, **more):
+        return clients.NodeClient(cls.scratch, **more)
 
     @classmethod
     def setUpClass(cls):
@@ -47,9 +47,6 @@ class Node(exchange.Exchange):
 
     def get_all(self, repo="acme/plain", **arguments):
         return self.client.call("snapshotDownload", repo=repo, hubUrl=self.hub.url, cacheDir=self.cache, **arguments)
-
-    def begin_large(self, client):
-        client.begin("downloadFileToCacheDir", repo="acme/large", path="model.bin", hubUrl=self.hub.url, cacheDir=self.cache)
 
     def scan(self):
         """What the client finds in the cache, as `seen_by_tenon` has it; without a warning."""
@@ -125,12 +122,6 @@ class Theirs(Node, unittest.TestCase):
                 self.assertEqual(self.assert_verified(name), set(self.facts(identity)))
         self.assertEqual(self.seen_by_tenon(), self.scan())
 
-    def test_large_file(self):
-        self.get("model.bin", "acme/large")
-        self.hub.clear_requests()
-        self.assert_large(self.good("download", "acme/large", "model.bin", settings=PARTS).text)
-        self.assert_no_content()
-
 
 class Ours(Node, unittest.TestCase):
     """tenon filled the cache; the client finds everything."""
@@ -180,67 +171,24 @@ class Ours(Node, unittest.TestCase):
         self.assertEqual(len(self.content()), len(self.facts("acme/plain")) - 2)
         self.assertFalse([file for file in self.content() if file.endswith(".json")])
 
-    def test_large_file_in_parts(self):
-        self.assert_large(self.good("download", "acme/large", "model.bin", settings=PARTS).text)
-        self.hub.clear_requests()
-        self.assert_large(self.get("model.bin", "acme/large"))
-        self.assert_no_content()
+
+class OneFile(Node, exchange.OneFile):
+    """What every client is asked for; as a snapshot, of which it notes the reference."""
+
+    honest = False
+
+    def begin_large(self, client):
+        client.begin("snapshotDownload", repo="acme/large", hubUrl=self.hub.url, cacheDir=self.cache)
+
+    def get_large_offline(self):
+        """It asks for no file of a commit that it has."""
+        self.get("model.bin", "acme/large", revision=self.repositories["acme/large"]["sha"])
 
 
 class HalfWay(Node, unittest.TestCase):
     """One of the two is killed; the other one finishes."""
 
     build = hubtest.PLAIN
-
-    def stop_client_half_way(self):
-        client = self.start_client()
-        self.hub.faults({"origin": "cdn", "stall": {"at": 6 * MIB}})
-        self.begin_large(client)
-        self.hub.wait(stalled=1)
-        blob = os.path.join(self.folder_of("acme/large"), "blobs", self.large["etag"] + ".incomplete")
-        self.wait_until(lambda: os.path.exists(blob) and os.path.getsize(blob) > MIB, "the client writes nothing")
-        client.kill()
-        self.hub.clear()
-        return os.path.basename(blob)
-
-    def test_theirs(self):
-        left = self.stop_client_half_way()
-        (row,) = [row for row in self.good("cached").rows if row["content"] == PARTIAL]
-        self.assertEqual((row["etag"], row["bytes"]), (self.large["etag"], os.path.getsize(row["local_path"])))
-        self.assert_large(self.good("download", "acme/large", "model.bin", settings=PARTS).text)
-        self.assertEqual(self.sent_of_large(), LARGE)
-        self.assertEqual(self.unfinished(), [left])  # theirs to remove
-        self.hub.clear_requests()
-        self.assert_large(self.get("model.bin", "acme/large"))
-        self.assert_no_content()
-        self.assert_verified("acme/large")
-
-    def test_theirs_again(self):
-        """What tenon leaves of it does not stop the client from beginning anew."""
-        self.stop_client_half_way()
-        self.assert_large(self.get("model.bin", "acme/large"))
-        self.assertEqual(self.unfinished(), [])
-        self.hub.clear_requests()
-        self.assert_large(self.good("download", "acme/large", "model.bin").text)
-        self.assert_no_content()
-
-    def test_ours(self):
-        self.stop_tenon_half_way()
-        self.assertEqual(len(self.unfinished()), 2)
-        self.assert_large(self.get("model.bin", "acme/large"))
-        self.hub.clear_requests()
-        self.assert_large(self.good("download", "acme/large", "model.bin").text)
-        self.assert_no_content()
-        self.assertEqual(self.unfinished(), [])
-        self.assertEqual(self.scan(), self.seen_by_tenon())
-
-    def test_both(self):
-        """Each left its half; tenon goes on from its own."""
-        left = self.stop_client_half_way()
-        self.stop_tenon_half_way(at=8 * MIB)
-        self.assert_large(self.good("download", "acme/large", "model.bin", settings=PARTS).text)
-        self.assertEqual(self.sent_of_large(), LARGE - 8 * MIB)
-        self.assertEqual(self.unfinished(), [left])
 
     def test_snapshot_of_theirs(self):
         self.hub.faults({"path": "model.safetensors", "stall_headers": True})
@@ -268,29 +216,6 @@ class AtOnce(Node, unittest.TestCase):
     """Both at work on the same. The client knows no locks, so each may fetch it once."""
 
     build = hubtest.PLAIN
-
-    def check(self, running):
-        self.assert_large(self.client.result())
-        for one in running:
-            outcome = one.wait()
-            self.assertEqual(outcome.status, "OK", str(outcome))
-            self.assert_large(outcome.text)
-        self.assertLessEqual(self.sent_of_large(), 2 * LARGE + 1)  # it asks for the first byte to learn the size
-        self.assertEqual(self.unfinished(), [])
-        self.assert_verified("acme/large")
-
-    def test_theirs_first(self):
-        self.hub.faults({"origin": "cdn", "slow": 16 * MIB})
-        self.begin_large(self.client)
-        self.hub.wait(requests=4)
-        self.check([self.start("download", "acme/large", "model.bin", settings=PARTS) for _ in range(2)])
-
-    def test_ours_first(self):
-        self.hub.faults({"origin": "cdn", "slow": 8 * MIB})
-        running = self.start("download", "acme/large", "model.bin", settings={"hub.parts": 1})
-        hubtest.wait_for_durable(self, MIB)
-        self.begin_large(self.client)
-        self.check([running])
 
     def test_snapshots(self):
         for identity in ("acme/plain", "acme/many"):
