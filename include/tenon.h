@@ -1681,10 +1681,11 @@ tenon_status tenon_accelerator_check(tenon_accelerator *accelerator, tenon_task 
  *   TENON_CONTEXT_TOKENS, TENON_SEQUENCES   tokens of a sequence, sequences at once; where the caller has said so
  *
  * A recipe is a JSON document: {"command": ["python3", "train.py"], "image": "...", "environment": {"KEY": "value"},
- * "resources": {"cpus": 1, "memory_bytes": 2000000000, "time_ms": 3600000}, "inputs": {"x": "where it is"}, "outputs":
- * ["model.safetensors"], "port": 8000, "health": "/health"}. Only command is required; an unknown field is refused. In
- * command and environment $(TENON_MODEL) stands for the variable's value, $$ for a dollar sign; no shell is involved. A
- * recipe that is a file runs in its own folder.
+ * "resources": {"cpus": 1, "memory_bytes": 2000000000, "time_ms": 3600000}, "files": ["*.json", "*.safetensors"], "inputs":
+ * {"x": "where it is"}, "outputs": ["model.safetensors"], "port": 8000, "health": "/health"}. Only command is required; an
+ * unknown field is refused. In command and environment $(TENON_MODEL) stands for the variable's value, $$ for a dollar
+ * sign; no shell is involved. files are patterns, as of a snapshot: only these are fetched of the model. A recipe that is a
+ * file runs in its own folder.
  *
  * Metrics are read from the log: a line that is a JSON object with "step", and "loss", "learning_rate", "epoch" or any
  * other number beside it; or the same as trainers of the Transformers family print it, with single quotes.

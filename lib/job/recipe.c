@@ -127,6 +127,11 @@ static bool is_input(const char *name)
     return *name != '\0' && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
 }
 
+static bool is_pattern(const char *pattern)
+{
+    return *pattern != '\0';
+}
+
 static bool is_output(const char *path)
 {
     return tn_path_is_safe(path, NULL);
@@ -151,6 +156,12 @@ static bool read_image(struct reading *reading, const json_t *value)
 static bool read_environment(struct reading *reading, const json_t *value)
 {
     return read_pairs(reading, value, is_environment, &reading->recipe->environment, &reading->recipe->environment_count);
+}
+
+/* Where none is needed at all, no model is named: an empty list is a mistake. */
+static bool read_files(struct reading *reading, const json_t *value)
+{
+    return read_list(reading, value, is_pattern, &reading->recipe->files) && reading->recipe->files[0] != NULL;
 }
 
 static bool read_inputs(struct reading *reading, const json_t *value)
@@ -222,6 +233,7 @@ static const struct field recipe_fields[] = {
     { "environment", "an object of texts, with names that a variable can have and that do not begin with TENON_",
       read_environment },
     { "resources", "an object", read_resources },
+    { "files", "a list of patterns, as of files of the model", read_files },
     { "inputs", "an object of texts, with names of letters, digits and _", read_inputs },
     { "outputs", "a list of relative paths", read_outputs },
     { "port", "a port, or 0 for any free one", read_port },

@@ -18,6 +18,7 @@ struct recipe {
     const char *image;          /* NULL: none */
     struct pair *environment;   /* in the recipe's order */
     size_t environment_count;
+    const char *const *files;   /* patterns of the model's files that it needs, ends with NULL; NULL: all */
     struct pair *inputs;
     size_t input_count;
     const char *const *outputs; /* ends with NULL; NULL: none */

@@ -693,6 +693,19 @@ class Fetching(JobTest):
         self.assertEqual(lines[-1], "owner/name")
         self.assertEqual((lines.count("config.json"), lines.count("words.txt")), (1, 2))
 
+    def test_files_of_the_model(self):
+        """Only those that the recipe asks for are fetched."""
+        for name in ("weights.bin", "onnx/large.onnx", "onnx/config.json"):
+            os.makedirs(os.path.dirname(os.path.join(self.hub, "owner/name", name)), exist_ok=True)
+            with open(os.path.join(self.hub, "owner/name", name), "w", encoding="utf-8") as file:
+                file.write("x")
+        for files, there in ((["*.json"], ["config.json", "onnx/config.json"]), (["weights.*", "config.json"], ["config.json", "weights.bin"])):
+            cache = os.path.join(self.scratch, f"cache-{len(files)}")
+            with self.open_context(f"hub.endpoint=file://{self.hub}", f"hub.cache={cache}") as context:
+                job = context.submit(recipe=recipe("sh", "-c", "cd $TENON_MODEL && find -L . -type f | sort", files=files), model="owner/name")
+                job.wait()
+                self.assertEqual(job.lines(), [f"./{path}" for path in there])
+
     def test_what_cannot_be_fetched(self):
         job = self.fetching.submit(recipe=recipe("sh"), model="owner/nothing")
         report = job.end()

@@ -37,7 +37,7 @@ static tenon_status read_text(const char *text)
 static const char whole[] =
     "{\"command\": [\"python3\", \"train.py\", \"--lr\", \"$(LR)\"], \"image\": \"tenon/train:1\","
     " \"environment\": {\"LR\": \"1e-4\", \"_x2\": \"\"}, \"resources\": {\"cpus\": 2.5, \"memory_bytes\": 1073741824, \"time_ms\": 60000},"
-    " \"inputs\": {\"base\": \"hf://a/b\", \"2nd\": \"data/x\"}, \"outputs\": [\"adapter.safetensors\", \"logs/all.txt\"],"
+    " \"files\": [\"*.json\", \"model-*.safetensors\"], \"inputs\": {\"base\": \"hf://a/b\", \"2nd\": \"data/x\"}, \"outputs\": [\"adapter.safetensors\", \"logs/all.txt\"],"
     " \"port\": 8000, \"health\": \"/v1/health?deep=1\"}";
 
 static void every_field_is_read(void **state)
@@ -56,6 +56,9 @@ static void every_field_is_read(void **state)
     assert_int_equal(recipe.threads, 3);
     assert_int_equal(recipe.memory_bytes, 1073741824);
     assert_int_equal(recipe.time_ms, 60000);
+    assert_string_equal(recipe.files[0], "*.json");
+    assert_string_equal(recipe.files[1], "model-*.safetensors");
+    assert_null(recipe.files[2]);
     assert_int_equal(recipe.input_count, 2);
     assert_string_equal(recipe.inputs[0].name, "base");
     assert_string_equal(recipe.inputs[1].name, "2nd");
@@ -74,6 +77,7 @@ static void what_is_not_said_is_absent(void **state)
     assert_null(recipe.command[1]);
     assert_null(recipe.image);
     assert_int_equal(recipe.environment_count, 0);
+    assert_null(recipe.files);
     assert_int_equal(recipe.input_count, 0);
     assert_null(recipe.outputs);
     assert_int_equal(recipe.threads, 0);
@@ -97,6 +101,7 @@ static void a_value_of_another_kind_is_refused_by_name(void **state)
         { "image", "null false 7 [] {} \"\"" },
         { "environment", "null 1 \"A=1\" [\"A=1\"] {\"A\":1} {\"A\":null} {\"A\":{}} {\"\":\"x\"} {\"1A\":\"x\"} {\"A-B\":\"x\"} {\"A=B\":\"x\"} "
                          "{\"TENON_MODEL\":\"x\"} {\"A\":\"x\",\"B\":[]} {\"\\u00c4\":\"x\"}" },
+        { "files", "null 1 \"*\" {} [] [1] [null] [\"\"] [\"a\",\"\"]" },
         { "inputs", "null 1 \"x\" [] {\"a\":1} {\"\":\"x\"} {\"a-b\":\"x\"} {\"a/b\":\"x\"}" },
         { "outputs", "null 1 \"x\" {} [1] [null] [\"\"] [\"/etc/passwd\"] [\"../x\"] [\"a/../b\"] [\"a\",\"/b\"]" },
         { "port", "null true \"80\" 80.0 -1 65536 99999999999 1e3 []" },
@@ -127,7 +132,7 @@ static void what_is_unknown_is_named(void **state)
         const char *text, *message, *hint;
     } rows[] = {
         { "{\"command\": [\"x\"], \"comand\": 1}", "the recipe has an unknown field \"comand\"",
-          "The fields of a recipe are: command, image, environment, resources, inputs, outputs, port, health." },
+          "The fields of a recipe are: command, image, environment, resources, files, inputs, outputs, port, health." },
         { "{\"command\": [\"x\"], \"resources\": {\"gpus\": 1}}", "the recipe has an unknown field \"resources.gpus\"",
           "The fields of a recipe are: resources.cpus, resources.memory_bytes, resources.time_ms." },
         { "{\"Command\": [\"x\"]}", "the recipe has an unknown field \"Command\"", NULL },

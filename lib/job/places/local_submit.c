@@ -96,6 +96,7 @@ static tenon_status begin_fetch(struct submission *s, const struct supply *suppl
 
     if (supply == &s->order.model) {
         options.revision = s->order.revision;
+        options.allow = s->order.recipe.files;
         if (s->choice.engine != NULL)
             options.allow = s->choice.engine->allow != NULL ? s->choice.engine->allow : chosen;
     }
