@@ -52,6 +52,7 @@ QUICK = {
     "bindings/test_python.py": "the Python binding",
     "cli/test_cli.py": "the command-line tool",
     "loops/test_loops.py": "foreign event loops",
+    "bench/test_bench.py": "the measures, at tiny sizes",
     "readme/test_readme.py": "what the README says, and the whole story in one command",
 }
 # The second tier, on top of the first: what is compiled from the sources of others, and what takes long.
