@@ -11,7 +11,7 @@ enum { SLICE = 1024 * 1024, NOTE_MS = 1000 };
 tenon_status tn_parts_make(struct fetch *fetch)
 {
     const struct settings *settings = &fetch->co.context->settings;
-    bool large = fetch->bytes > tn_setting_integer(settings, SETTING_HUB_PART_BYTES);
+    bool large = !fetch->in_memory && fetch->bytes > tn_setting_integer(settings, SETTING_HUB_PART_BYTES);
 
     fetch->part_count = large ? (int32_t)tn_setting_integer(settings, SETTING_HUB_PARTS) : 1;
     fetch->parts = tn_alloc_array(&fetch->co.context->memory, (size_t)fetch->part_count, sizeof *fetch->parts);
@@ -218,7 +218,7 @@ static int64_t end_of_part(const struct fetch *fetch, int64_t first)
     for (int32_t i = 0; i < fetch->part_count; i++)
         if (fetch->parts[i].active && fetch->parts[i].next > first && fetch->parts[i].next < end)
             end = fetch->parts[i].next;
-    return end - first > most && !fetch->single ? first + most : end;
+    return end - first > most && !fetch->single && !fetch->in_memory ? first + most : end;
 }
 
 static void start_parts(struct fetch *fetch)

@@ -161,7 +161,12 @@ class Sizes(Case):
 
     def test_sizes(self):
         part = MIB + 65536
-        sizes = [0, 1, 65535, MIB - 1, MIB, MIB + 1, part - 1, part, part + 1, 2 * part, 3 * part + 7]
+        self.fetch_sizes(part, [0, 1, 65535, MIB - 1, MIB, MIB + 1, part - 1, part, part + 1, 2 * part, 3 * part + 7])
+
+    def test_parts_smaller_than_what_is_kept_in_memory(self):
+        self.fetch_sizes(65536, [65535, 65536, 65537, 200000, MIB - 1, MIB, MIB + 1])
+
+    def fetch_sizes(self, part, sizes):
         made = self.hub.put_repository({"id": "acme/sizes", "files": {f"{size}.bin": {"size": size, "seed": size} for size in sizes}})
         for size in sizes:
             with self.subTest(size=size):
