@@ -57,7 +57,7 @@ static int64_t attention_parameters(const struct model_shape *s)
     int64_t count = tn_plus(tn_times(2 * s->hidden, queries), tn_times(2 * s->hidden, keys));
 
     if (s->qkv_bias || s->all_bias)
-        count = tn_plus(count, queries + 2 * keys + (s->all_bias ? s->hidden : 0));
+        count = tn_plus(count, tn_plus(queries, tn_plus(tn_times(2, keys), s->all_bias ? s->hidden : 0)));
     return tn_plus(count, s->qk_norm ? 2 * s->head_dim : 0);
 }
 

@@ -153,7 +153,7 @@ static const char *smaller_weights(struct judging *judging)
     const char *change = NULL;
 
     if (judging->question->purpose == TENON_PURPOSE_TRAIN || facts.parameters <= 0 ||
-        facts.weights.bytes < 2 * facts.parameters - facts.parameters / 10)
+        facts.weights.bytes < tn_times(2, facts.parameters) - facts.parameters / 10)
         return NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && change == NULL; i++) {
         facts.weights.bytes = tn_times(facts.parameters, kinds[i].thousandths) / 1000;

@@ -170,7 +170,7 @@ static bool serve_activations(struct item *item)
         llama_buffer(item);
         return true;
     }
-    wide = tn_plus(tn_times(3, inner(s)), tn_plus(queries(s), 2 * keys(s)));
+    wide = tn_plus(tn_times(3, inner(s)), tn_plus(queries(s), tn_times(2, keys(s))));
     item->low = tn_plus(tn_times(2 * tokens, tn_plus(4 * s->hidden, tn_share(wide, chips))),
                         tn_times(4, tn_times(item->sizing->sequences, s->vocab)));
     item->high = item->low;
@@ -188,10 +188,12 @@ static int64_t gathered(const struct item *item, int64_t bytes, int64_t paramete
 {
     const struct model_shape *s = &item->facts->shape;
     int64_t embedding = tn_least(tn_shape_embedding(s), parameters);
+    double two;
 
     if (item->sizing->chips == 1 || s->layers <= 0 || parameters <= 0)
         return 0;
-    return (int64_t)((double)bytes * 2 / (double)s->layers * ((double)(parameters - embedding) / (double)parameters));
+    two = (double)bytes * 2 / (double)s->layers * ((double)(parameters - embedding) / (double)parameters);
+    return two < (double)INT64_MAX ? (int64_t)two : INT64_MAX;
 }
 
 /* One item of so many bytes for each parameter, in all and spread. */
@@ -258,7 +260,8 @@ static bool train_activations(struct item *item)
 
     if (!knows_layers(s) || s->vocab <= 0)
         return false;
-    layer = tn_plus(tn_plus(8 * s->hidden, 4 * queries(s)), tn_plus(4 * keys(s), tn_plus(4 * s->heads, tn_times(8, inner(s)))));
+    layer = tn_plus(tn_plus(8 * s->hidden, tn_times(4, queries(s))),
+                    tn_plus(tn_times(4, keys(s)), tn_plus(4 * s->heads, tn_times(8, inner(s)))));
     kept = tn_times(2 * s->hidden, s->layers);
     item->low = tn_times(tokens, tn_plus(kept, layer));
     item->high = tn_plus(item->low, tn_times(tokens, tn_times(10, s->vocab)));

@@ -475,6 +475,17 @@ static void test_absurd(void **state)
         assert_int_equal(offer.row.verdict, TENON_VERDICT_NO);
         assert_true(offer.row.short_bytes > 0 && offer.sized.low >= 0 && offer.sized.high >= offer.sized.low);
     }
+    facts.shape.layers = 1;
+    facts.shape.hidden = facts.shape.intermediate = facts.shape.heads = facts.shape.kv_heads = facts.shape.head_dim =
+        facts.shape.vocab = INT64_C(1) << 31;
+    facts.parameters = facts.weights.bytes = INT64_MAX;
+    for (int32_t purpose = TENON_PURPOSE_SERVE; purpose <= TENON_PURPOSE_LORA; purpose++) {
+        struct offer offer = offer_of(&facts, h100(8), (struct question){ .purpose = purpose });
+
+        assert_int_equal(offer.row.verdict, TENON_VERDICT_NO);
+        for (size_t i = 0; i < offer.sized.count; i++)
+            assert_true(offer.sized.items[i].low_bytes >= 0 && offer.sized.items[i].high_bytes >= offer.sized.items[i].low_bytes);
+    }
     facts = model_of(7);
     facts.shape.heads = facts.shape.kv_heads = 0;
     assert_true(offer_of(&facts, h100(8), (struct question){ .context = 0 }).row.verdict == TENON_VERDICT_UNKNOWN);
