@@ -43,6 +43,7 @@ QUICK = {
     "hub/test_download.py": "downloads under every fault",
     "hub/test_kill.py": "downloads killed at random moments",
     "hub/test_folder.py": "file: hubs and publishing",
+    "fuzz/test_seeds.py": "every parser of foreign bytes on hostile inputs",
     "accelerator/test_remote.py": "models sized over HTTP, from headers alone",
     "job/test_job.py": "jobs on this machine",
     "job/test_accidents.py": "jobs through kills at random moments, full disks and nonsense",
@@ -57,6 +58,7 @@ QUICK = {
 }
 # The second tier, on top of the first: what is compiled from the sources of others, and what takes long.
 FOREIGN = {
+    "fuzz/test_fuzz.py": "libFuzzer on the same parsers",
     "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
 }
 SUITES = QUICK | FOREIGN

@@ -16,7 +16,7 @@ packages="meson ninja-build gcc g++ libc6-dev pkg-config binutils libcurl4-opens
 python3 python3-clang python3-jinja2 python3-numpy python3-venv libclang-14-dev abigail-tools ca-certificates openssl git nginx-light tinyproxy-bin procps curl aria2"
 node="nodejs npm"
 # Of the second tier: compilers, and what a real model is trained with.
-foreign="cmake python3-torch libopenblas0-pthread"
+foreign="cmake clang libclang-rt-14-dev python3-torch libopenblas0-pthread"
 
 . tests/support/install.sh
 install_packages $packages
