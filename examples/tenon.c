@@ -87,6 +87,12 @@ const struct command commands[] = {
       "system max-tokens temperature model",
       "  tenon chat tiny 'What is a tenon?'\n"
       "  tenon chat http://127.0.0.1:8000/v1 --system 'Answer in one sentence.' < question.txt\n" },
+    { "key", command_key, 1, 1, "JOB", "the key of a served model, for other clients",
+      "Prints the key that a server wants from its clients. `tenon chat` and tenon's library know it by themselves; any other\n"
+      "client that speaks OpenAI's protocol wants it beside the address, which `tenon ps` shows: OPENAI_API_KEY=$(tenon key tiny).",
+      "",
+      "  tenon key tiny\n"
+      "  tenon key 3f2a --json\n" },
     { "stop", command_stop, 1, 10000, "JOB...", "stop jobs",
       "Asks a job's processes to end, ends them after a grace, and waits until they are gone.",
       "now",

@@ -1957,6 +1957,23 @@ void tenon_job_free(tenon_job *job);
 tenon_status tenon_job_id(tenon_job *job, const char **id);
 
 /**
+ * The key that a server wants from whoever asks it, as bearer: for other clients than tenon's, which know it.
+ *
+ * @param[in]  job  the job
+ * @param[out] key  its key, a secret; lives until the next call or the handle is freed
+ * @transfer{none} key
+ * @error TENON_ERROR_ARGUMENT  key is NULL
+ * @error TENON_ERROR_BUSY  the job is not ready, has ended, or serves at no address
+ * @error TENON_ERROR_NOT_FOUND  the job was removed
+ * @error TENON_ERROR_IO  the job cannot be reached
+ * @error TENON_ERROR_MEMORY  out of memory
+ * @error TENON_ERROR_MISUSE  another thread is inside, or this is a forked child
+ * @thread{one}
+ * @since 0.1
+ */
+tenon_status tenon_job_api_key(tenon_job *job, const char **key);
+
+/**
  * What is known of a job now; never waits.
  *
  * @param[in]     job     the job

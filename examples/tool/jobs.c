@@ -376,3 +376,24 @@ int command_rm(struct tool *tool)
 {
     return for_each_job(tool, start_remove, "removed");
 }
+
+/* ---- key ---- */
+
+int command_key(struct tool *tool)
+{
+    tenon_job *job = NULL;
+    const char *key = NULL;
+    int status = job_find(tool, tool->arguments.operands[0], &job);
+
+    if (status == EXIT_OK && tenon_job_api_key(job, &key) != TENON_OK)
+        status = fail_context(tool);
+    if (status == EXIT_OK) {
+        if (tool->arguments.json)
+            json_text(stdout, key);
+        else
+            put_text(stdout, key);
+        putchar('\n');
+    }
+    tenon_job_free(job);
+    return status;
+}

@@ -109,5 +109,6 @@ int command_metrics(struct tool *tool);
 int command_stop(struct tool *tool);
 int command_rm(struct tool *tool);
 int command_chat(struct tool *tool);
+int command_key(struct tool *tool);
 
 #endif

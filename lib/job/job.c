@@ -5,6 +5,8 @@
 
 #include "place.h"
 
+enum { ENDPOINT_LIMIT = 16 * 1024 };
+
 /* ---- reports ---- */
 
 void tn_report_init(struct report *report, const struct memory *memory)
@@ -72,6 +74,7 @@ static void job_destroy(struct handle *handle)
     if (job->report != NULL)
         tn_report_clear(job->report);
     tn_release(memory, job->report);
+    tn_release(memory, job->key);
     tn_release(memory, job->id);
     tn_release(memory, job);
 }
@@ -185,6 +188,16 @@ tenon_status tn_job_open(struct tenon_context *context, const char *id, tenon_jo
     return status;
 }
 
+static tenon_status find_endpoint(tenon_job *job, struct text *address, struct text *key, struct failure *failure)
+{
+    tenon_status status = job->place->endpoint(job, address, key, failure);
+
+    if (status == TENON_OK && (tn_text_status(address) != TENON_OK || tn_text_status(key) != TENON_OK ||
+                               tn_secrets_add(&job->handle.context->secrets, tn_text(key)) != TENON_OK))
+        status = tn_fail_memory(failure);
+    return status;
+}
+
 tenon_status tn_job_endpoint(struct tenon_context *context, const char *id, struct text *address, struct text *key,
                              struct failure *failure)
 {
@@ -192,10 +205,7 @@ tenon_status tn_job_endpoint(struct tenon_context *context, const char *id, stru
     tenon_status status = tn_job_open(context, id, &job, failure);
 
     if (status == TENON_OK)
-        status = job->place->endpoint(job, address, key, failure);
-    if (status == TENON_OK && (tn_text_status(address) != TENON_OK || tn_text_status(key) != TENON_OK ||
-                               tn_secrets_add(&context->secrets, tn_text(key)) != TENON_OK))
-        status = tn_fail_memory(failure);
+        status = find_endpoint(job, address, key, failure);
     tn_job_drop(job);
     return status;
 }
@@ -248,6 +258,40 @@ tenon_status tenon_job_id(tenon_job *job, const char **id)
         status = tn_fail(&job->handle.context->failure, TENON_ERROR_ARGUMENT, "id is NULL");
     else
         *id = job->id;
+    return leave_job(job, status);
+}
+
+/* Asks the place for the key, which the handle then keeps. */
+static tenon_status renew_key(tenon_job *job)
+{
+    struct tenon_context *context = job->handle.context;
+    struct text address, key;
+    tenon_status status;
+
+    tn_text_init(&address, &context->memory, ENDPOINT_LIMIT);
+    tn_text_init(&key, &context->memory, ENDPOINT_LIMIT);
+    status = find_endpoint(job, &address, &key, &context->failure);
+    tn_release(&context->memory, job->key);
+    job->key = status == TENON_OK ? tn_copy(&context->memory, tn_text(&key)) : NULL;
+    if (status == TENON_OK && job->key == NULL)
+        status = tn_fail_memory(&context->failure);
+    tn_text_clear(&address);
+    tn_text_clear(&key);
+    return status;
+}
+
+tenon_status tenon_job_api_key(tenon_job *job, const char **key)
+{
+    tenon_status status = enter_job(job);
+
+    if (status != TENON_OK)
+        return status;
+    if (key == NULL)
+        status = tn_fail(&job->handle.context->failure, TENON_ERROR_ARGUMENT, "key is NULL");
+    else
+        status = renew_key(job);
+    if (status == TENON_OK)
+        *key = job->key;
     return leave_job(job, status);
 }
 

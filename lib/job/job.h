@@ -30,6 +30,7 @@ struct tenon_job {
     struct co co;           /* the place's, while somebody follows */
     struct link followers;
     struct report *report;  /* of the last tenon_job_status */
+    char *key;              /* of the last tenon_job_api_key */
     void *inside;           /* the place's */
 };
 

@@ -15,8 +15,8 @@ import suite  # noqa: E402
 from simulator import Simulator  # noqa: E402
 from tool import ESCAPE, PATIENCE, ROOT, Place, interrupt  # noqa: E402
 
-COMMANDS = ["download", "info", "publish", "cache", "plan", "train", "serve", "ps", "logs", "metrics", "chat", "stop", "rm", "doctor",
-            "settings"]
+COMMANDS = ["download", "info", "publish", "cache", "plan", "train", "serve", "ps", "logs", "metrics", "chat", "key", "stop", "rm",
+            "doctor", "settings"]
 SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
 TINY = os.path.join(ROOT, "examples", "hub", "tenon", "tiny")
 MIB = 1 << 20
@@ -823,6 +823,10 @@ class ServeTest(JobCase):
         self.assertIn("tenon chat", done.stderr)
         self.assertRegex(self.ok("ps"), r"(?m)^local:\S+  echo +serve  running .* http://127\.0\.0\.1:\d+/v1$")
         self.assertEqual(self.ok("chat", "echo", "hello"), "HELLO (1) \n")
+        self.assertRegex(self.ok("key", "echo"), r"\A[0-9a-f]{32}\n\Z")
+        self.assertEqual(json.loads(self.ok("key", "echo", "--json")), self.ok("key", "echo").strip())
+        self.ok("stop", "echo")
+        self.assertIn("has ended", self.fails(1, "key", "echo")[0])
 
     def test_json(self):
         found = json.loads(self.ok(*self.serve("--detach", "--json")))

@@ -80,6 +80,7 @@ job_functions = {True: declare("tenon_job_serve", Handle, POINTER(JobOptions), O
 job_open = declare("tenon_job_open", Handle, Text, Out)
 job_free = declare("tenon_job_free", Handle, result=None)
 job_id = declare("tenon_job_id", Handle, POINTER(Text))
+job_api_key = declare("tenon_job_api_key", Handle, POINTER(Text))
 job_status = declare("tenon_job_status", Handle, POINTER(Report))
 job_wait = declare("tenon_job_wait", Handle, Number, Out)
 job_watch = declare("tenon_job_watch", Handle, Out)
@@ -192,6 +193,11 @@ class Job:
         report = Report()
         self.context.check(job_status(self.handle, byref(report)))
         return report.copy()
+
+    def api_key(self):
+        key = Text()
+        self.context.check(job_api_key(self.handle, byref(key)))
+        return key.value.decode()
 
     def wait(self, until=SUCCEEDED):
         return self.run(job_wait, until)

@@ -967,11 +967,17 @@ class Serving(JobTest):
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
+    def refused_key(self, job):
+        with self.assertRaises(library.TenonError) as caught:
+            job.api_key()
+        return caught.exception.message
+
     def port_of(self, job):
         return int(job.status().address.rpartition(":")[2].partition("/")[0])
 
     def test_life(self):
         job = self.serve(name="server")
+        self.assertIn("is not ready", self.refused_key(job))
         address = job.wait(library.RUNNING)
         self.assertRegex(address, r"^http://127\.0\.0\.1:\d+/v1$")
         report = job.status()
@@ -981,12 +987,17 @@ class Serving(JobTest):
         self.assertEqual(os.stat(os.path.join(self.folder(job), "spec.json")).st_mode & 0o777, 0o600)
         self.assertEqual(os.stat(self.folder(job)).st_mode & 0o777, 0o700)
         self.assertRegex(key, r"^[0-9a-f]{32}$")
+        self.assertEqual([job.api_key(), job.api_key()], [key, key])
         self.assertEqual(self.get(address, "/models", key)["data"][0]["id"], "small")
         self.assertNotIn(key, report.json)
         with self.open_context() as other:
             self.assertEqual(other.open(job.id).wait(library.RUNNING), address)
+            self.assertEqual(other.open(job.id).api_key(), key)
         job.stop()
         self.assertEqual(job.status().state, library.CANCELLED_STATE)
+        self.assertIn("has ended", self.refused_key(job))
+        job.remove()
+        self.assertIn("there is no job", self.refused_key(job))
 
     def test_slow_and_unwell_and_empty_at_first(self):
         job = self.serve(environment=["LATE=0.5", "UNWELL=3", "EMPTY=2"])

@@ -168,6 +168,7 @@ static void nonsense_is_refused(void **state)
     assert_int_equal(tenon_job_watch(NULL, NULL), TENON_ERROR_MISUSE);
     assert_int_equal(tenon_job_status(job, NULL), TENON_ERROR_ARGUMENT);
     assert_int_equal(tenon_job_id(job, NULL), TENON_ERROR_ARGUMENT);
+    assert_int_equal(tenon_job_api_key(job, NULL), TENON_ERROR_ARGUMENT);
     assert_int_equal(tenon_job_open(context, "local:0123456789ab", NULL), TENON_ERROR_ARGUMENT);
     assert_int_equal(tenon_job_open(context, NULL, &other), TENON_ERROR_ARGUMENT);
     assert_int_equal(tenon_job_open(context, "fake:1", &other), TENON_ERROR_UNSUPPORTED);

@@ -1717,6 +1717,7 @@ PROTOTYPES = {
     "tenon_job_ref": (ctypes.c_void_p, (ctypes.c_void_p,)),
     "tenon_job_free": (None, (ctypes.c_void_p,)),
     "tenon_job_id": (ctypes.c_int32, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_char_p))),
+    "tenon_job_api_key": (ctypes.c_int32, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_char_p))),
     "tenon_job_status": (ctypes.c_int32, (ctypes.c_void_p, ctypes.POINTER(tenon_job_report))),
     "tenon_job_wait": (ctypes.c_int32, (ctypes.c_void_p, ctypes.c_int32, ctypes.POINTER(ctypes.c_void_p))),
     "tenon_job_watch": (ctypes.c_int32, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p))),

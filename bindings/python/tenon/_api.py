@@ -790,6 +790,16 @@ class Job(Handle):
         """The id of a job, known from the first moment."""
         return self.context._text(library.tenon_job_id, self)
 
+    @property
+    def api_key(self) -> str:
+        """The key that a server wants from whoever asks it, as bearer: for other clients than tenon's, which know it.
+
+        BusyError: the job is not ready, has ended, or serves at no address
+        NotFoundError: the job was removed
+        IoError: the job cannot be reached
+        """
+        return self.context._text(library.tenon_job_api_key, self)
+
     def status(self) -> JobReport:
         """What is known of a job now; never waits."""
         return self.context._fill(JobReport, library.tenon_job_status, self)
