@@ -13,7 +13,7 @@ from programs import TINY, Service
 from simulator import Simulator
 
 try:
-    sys.path.append(environments.openai())
+    sys.path.insert(0, environments.openai())  # before the system's own packages, which are older
     import openai
     absent = None
 except environments.Missing as reason:
