@@ -1727,7 +1727,7 @@ enum {
 enum {
     /** It did not, or nobody knows. */
     TENON_CAUSE_NONE = 0,
-    /** The model or the data could not be fetched. */
+    /** The model or the data could not be fetched, or cannot be read. */
     TENON_CAUSE_INPUT = 1,
     /** The place refused it. */
     TENON_CAUSE_REFUSED = 2,

@@ -31,6 +31,9 @@ static const char *const port_words[] = {
     "ddress already in use", "EADDRINUSE", "couldn't bind HTTP server socket", "couldn't bind to server socket", NULL,
 };
 
+/* As llama.cpp and the safetensors library say it. */
+static const char *const model_words[] = { "error loading model", "SafetensorError", NULL };
+
 static const char *const module_words[] = { "ModuleNotFoundError", "ImportError", NULL };
 
 bool tn_says_port_taken(const char *lines)
@@ -38,18 +41,33 @@ bool tn_says_port_taken(const char *lines)
     return says(lines, port_words);
 }
 
-/* Adds the last line that says something. */
+/* Where a line begins to say what is wrong with the model; NULL where it does not. */
+static const char *model_trouble(const char *line, size_t length)
+{
+    const char *found = NULL;
+
+    for (const char *const *words = model_words; *words != NULL && found == NULL; words++) {
+        found = strstr(line, *words);
+        if (found != NULL && found >= line + length)
+            found = NULL;
+    }
+    return found;
+}
+
+/* Adds the last line that says something; what is wrong with a model stands further up in an engine's log. */
 static void add_last_words(struct text *out, const char *lines)
 {
-    const char *words = "";
+    const char *words = "", *trouble = NULL;
     size_t length = 0;
 
     while (*lines != '\0') {
         size_t line = strcspn(lines, "\n");
+        const char *found = model_trouble(lines, line);
 
-        if (strspn(lines, " \t^~") < line) {
-            words = lines;
-            length = line;
+        if (found != NULL || (trouble == NULL && strspn(lines, " \t^~") < line)) {
+            trouble = found != NULL ? found : trouble;
+            words = found != NULL ? found : lines;
+            length = (size_t)(lines + line - words);
         }
         lines += line + (lines[line] == '\n');
     }
@@ -161,6 +179,10 @@ static void explain_failure(const struct ending *ending, struct explanation *exp
         set(explanation, TENON_CAUSE_DISK, 0, "Free some space, or name another output folder.");
     else if (ending->serves && !ending->was_ready && tn_says_port_taken(ending->tail))
         set(explanation, TENON_CAUSE_PORT, 1, "Stop what listens on that port, or leave the port to tenon.");
+    else if (ending->signal == 0 && says(ending->tail, model_words))
+        set(explanation, TENON_CAUSE_INPUT, 0,
+            "The model's files are damaged or not whole, or of a kind that the program does not know; `tenon cache verify` tells "
+            "whether they are as the hub has them.");
     else if (ending->signal == SIGKILL || ending->exit_code == 128 + SIGKILL) /* the latter is a shell's word for it */
         set(explanation, TENON_CAUSE_SIGNAL, 1,
             "Somebody killed it; if it was the system, that was short of memory: see its log (dmesg).");

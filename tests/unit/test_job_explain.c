@@ -164,6 +164,25 @@ static void what_the_last_lines_tell(void **state)
     }
 }
 
+/* The engine's last line only says that it leaves. */
+static void a_model_that_cannot_be_read(void **state)
+{
+    static const char llama[] = "0.00.042.531 E llama_model_load: error loading model: failed to load model from m.gguf\n"
+                                "0.00.042.531 E llama_model_load: error loading model: tensor 'x' is not within the file bounds\n"
+                                "0.00.042.547 E cmn  common_init_: failed to load model 'm.gguf'\n"
+                                "0.00.042.937 E srv  llama_server: exiting due to model loading error\n";
+    static const char vllm[] = "safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge\nRuntimeError: Engine core\n";
+
+    (void)state;
+    expect_failure((struct ending){ .exit_code = 1, .tail = llama, .serves = true }, TENON_CAUSE_INPUT, 0,
+                   "python3 ended with exit code 1: error loading model: tensor 'x' is not within the file bounds", "cache verify");
+    expect_failure((struct ending){ .exit_code = 1, .tail = vllm, .serves = true }, TENON_CAUSE_INPUT, 0,
+                   "python3 ended with exit code 1: SafetensorError: Error while deserializing header: HeaderTooLarge", "cache verify");
+    /* What killed it has another reason. */
+    expect_failure((struct ending){ .exit_code = -1, .signal = SIGKILL, .tail = llama, .serves = true }, TENON_CAUSE_SIGNAL, 1,
+                   "python3 was ended by signal 9 (SIGKILL): error loading model: tensor 'x' is not within the file bounds", "killed");
+}
+
 static void a_port_that_is_taken(void **state)
 {
     static const char *const lines[] = {
@@ -278,6 +297,7 @@ int main(void)
         cmocka_unit_test(what_we_did_to_it),
         cmocka_unit_test(what_could_not_be_started),
         cmocka_unit_test(what_the_last_lines_tell),
+        cmocka_unit_test(a_model_that_cannot_be_read),
         cmocka_unit_test(a_port_that_is_taken),
         cmocka_unit_test(codes_and_signals),
         cmocka_unit_test(the_last_words),

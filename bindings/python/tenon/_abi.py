@@ -285,7 +285,7 @@ class Cause(Numbered):
 
     # It did not, or nobody knows.
     NONE = 0
-    # The model or the data could not be fetched.
+    # The model or the data could not be fetched, or cannot be read.
     INPUT = 1
     # The place refused it.
     REFUSED = 2
