@@ -86,6 +86,8 @@ static const tenon_setting rows[SETTING_COUNT] = {
         "How long a job that is stopped may take to end by itself."),
     [SETTING_JOB_READY_MS] = NUMBER("job.ready_ms", "ms", "1800000", 1, INT32_MAX, "",
         "How long a server may take to become ready."),
+    [SETTING_INFERENCE_IDLE_MS] = NUMBER("inference.idle_ms", "ms", "600000", 1, INT32_MAX, "",
+        "How long a served model may be silent, before its answer and within: it may have others to answer first."),
 };
 
 tenon_status tenon_setting_at(uint32_t index, tenon_setting *setting)
@@ -356,6 +358,11 @@ const char *tn_setting_text(const struct settings *settings, enum setting_id id)
     const char *value = value_in_force(settings, id);
 
     return *value != '\0' ? value : NULL;
+}
+
+const char *tn_setting_key(enum setting_id id)
+{
+    return rows[id].key;
 }
 
 int64_t tn_setting_integer(const struct settings *settings, enum setting_id id)

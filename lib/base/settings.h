@@ -47,6 +47,7 @@ enum setting_id {
     SETTING_JOB_PATH,
     SETTING_JOB_GRACE_MS,
     SETTING_JOB_READY_MS,
+    SETTING_INFERENCE_IDLE_MS,
     SETTING_COUNT
 };
 
@@ -71,6 +72,7 @@ tenon_status tn_settings_show(const struct settings *settings, const char *key, 
 
 /* What is in force; NULL when nothing is set and there is no default. */
 const char *tn_setting_text(const struct settings *settings, enum setting_id id);
+const char *tn_setting_key(enum setting_id id);
 int64_t tn_setting_integer(const struct settings *settings, enum setting_id id);
 bool tn_setting_flag(const struct settings *settings, enum setting_id id);
 /* Adds the path to out, with ~ and the rules of its default filled in; nothing when there is none. */

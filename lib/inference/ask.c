@@ -120,6 +120,7 @@ static tenon_status send_question(struct ask *ask)
     request->bearer = tn_target_key(&ask->target);
     request->what = "the answer";
     request->stream = true;
+    request->silence = SETTING_INFERENCE_IDLE_MS;
     /* A question costs time and money: it is not asked again where it may have been heard. */
     request->begs = true;
     request->retries = REPEATS;

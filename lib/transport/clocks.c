@@ -20,9 +20,9 @@ static struct deadline next_deadline(const struct request *request)
 
     next.after_ms = tn_setting_integer(settings, SETTING_TRANSPORT_CONNECT_MS);
     if (request->exchange.connected) {
-        next = (struct deadline){ .words = "the other side was silent", .setting = "transport.idle_ms" };
+        next = (struct deadline){ .words = "the other side was silent", .setting = tn_setting_key(request->silence) };
         /* It is we who are silent while the reader, or the writer, has no time. */
-        next.after_ms = request->paused ? TN_NEVER : tn_setting_integer(settings, SETTING_TRANSPORT_IDLE_MS);
+        next.after_ms = request->paused ? TN_NEVER : tn_setting_integer(settings, request->silence);
     }
     next.at_ms = tn_later(request->exchange.active_ms, next.after_ms);
     if (end < next.at_ms)
@@ -47,7 +47,7 @@ bool tn_clocks_over(struct request *request)
     look = deadline.at_ms;
     /* Nobody tells when the connection stands; from then on the clock of silence counts, which may be the shorter one. */
     if (!request->exchange.connected)
-        look = soonest(look, tn_later(now, tn_setting_integer(&request->context->settings, SETTING_TRANSPORT_IDLE_MS)));
+        look = soonest(look, tn_later(now, tn_setting_integer(&request->context->settings, request->silence)));
     if (now >= deadline.at_ms) {
         tn_meaning_of_clock(request, &deadline);
         request->timed_out = over = true;

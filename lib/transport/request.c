@@ -27,6 +27,7 @@ void tn_request_init(struct request *request, struct tenon_context *context)
     request->body_limit = (size_t)tn_setting_integer(&context->settings, SETTING_TRANSPORT_JSON_BYTES);
     request->what = "the answer";
     request->upload_size = -1;
+    request->silence = SETTING_TRANSPORT_IDLE_MS;
     request->retries = (int32_t)tn_setting_integer(&context->settings, SETTING_TRANSPORT_RETRIES);
     tn_failure_init(&request->failure, memory, &context->secrets);
     tn_text_init(&request->url, memory, URL_LIMIT);

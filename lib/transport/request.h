@@ -49,6 +49,7 @@ struct request {
     bool begs;                      /* repeated at least where nothing was done: not reached, 429, 503 */
     int32_t retries;                /* how often; the setting unless said otherwise */
     bool stream;                    /* no limit on the whole; silence still counts */
+    enum setting_id silence;        /* how long it may last */
     bool decode;                    /* accept compressed answers */
     bool any_status;                /* an HTTP error is an answer too, not a failure */
     size_t body_limit;              /* of an answer that is kept in memory */

@@ -457,14 +457,24 @@ class Errors(OnTheSimulator):
             self.server.faults({"stream": {"line": line}})
             self.fails(asking.PROTOCOL, "an event of the answer is larger", self.context.chat, self.url, "x")
 
+    def test_a_model_may_be_silent_for_longer_than_others(self):
+        context = self.open("transport.idle_ms=100")
+        self.server.faults({"path": "completions", "stream": {"hold": 2}})
+        with context.chat(self.url, "one two") as task:
+            self.assertEqual(task.next().text, "one")
+            self.server.wait(stalled=1)
+            self.assertIsNone(task.next(500))
+            self.server.clear_faults()
+            self.assertEqual([piece.text for piece in task if piece.text], ["two"])
+
     def test_silence(self):
-        context = self.open("transport.idle_ms=300")
+        context = self.open("inference.idle_ms=300")
         self.server.faults({"path": "completions", "stream": {"hold": 2}})
         with context.chat(self.url, "one two") as task:
             with self.assertRaises(TenonError) as caught:
                 list(task)
             self.assertEqual((caught.exception.status, task_text(task)), (asking.TIMEOUT, "one"))
-        self.assertIn("transport.idle_ms", caught.exception.hint)
+        self.assertIn("inference.idle_ms", caught.exception.hint)
         self.server.clear()
         self.server.faults({"path": "completions", "stall_headers": True})
         self.fails(asking.TIMEOUT, "silent", context.chat, self.url, "x")
