@@ -46,6 +46,15 @@ tenon_status tn_refusal_advise(tenon_status status, struct failure *failure)
     return status;
 }
 
+/* llama-server and OpenAI have a code for it, vLLM only words. */
+static bool is_too_long(const json_t *json, const struct failure *failure)
+{
+    const char *code = failure->code != NULL ? failure->code : "";
+
+    return strcmp(code, "exceed_context_size_error") == 0 || strcmp(code, "context_length_exceeded") == 0 ||
+           strstr(tn_refusal_words(json), "maximum context length") != NULL;
+}
+
 void tn_refusal_explain(struct request *request)
 {
     struct failure *failure = &request->failure, ignored;
@@ -58,6 +67,8 @@ void tn_refusal_explain(struct request *request)
         tn_hint(failure, "%s", request->bearer != NULL ? "Check the key." : "The server wants a key; give it with the question.");
     else if (request->status == 404)
         tn_hint(failure, "Check the model's name, and that the address ends with its version, as http://127.0.0.1:8000/v1 does.");
+    else if (request->status == 400 && is_too_long(json, failure))
+        tn_hint(failure, "Say less, or serve the model with more context: context_tokens when the job is started.");
     json_decref(json);
     tn_failure_clear(&ignored);
 }

@@ -69,6 +69,8 @@ static void errors_are_understood(void **state)
     }
 }
 
+#define TOO_LONG "Say less, or serve the model with more context: context_tokens when the job is started."
+
 static void an_answer_is_explained(void **state)
 {
     static const struct {
@@ -79,6 +81,13 @@ static void an_answer_is_explained(void **state)
         { 401, "key", "", NULL, "Check the key." },
         { 404, NULL, "{\"detail\": \"Not Found\"}", NULL, "Check the model's name, and that the address ends with its version, as http://127.0.0.1:8000/v1 does." },
         { 404, NULL, "<html>not found</html>", NULL, "Check the model's name, and that the address ends with its version, as http://127.0.0.1:8000/v1 does." },
+        { 400, NULL, "{\"error\": {\"code\": 400, \"message\": \"request (9 tokens) exceeds the available context size (8 tokens)\", "
+                     "\"type\": \"exceed_context_size_error\", \"n_prompt_tokens\": 9, \"n_ctx\": 8}}", "exceed_context_size_error", TOO_LONG },
+        { 400, NULL, "{\"error\": {\"message\": \"This model's maximum context length is 8 tokens.\", \"code\": \"context_length_exceeded\"}}",
+          "context_length_exceeded", TOO_LONG },
+        { 400, NULL, "{\"object\": \"error\", \"message\": \"This model's maximum context length is 8 tokens.\", \"code\": 400}", NULL, TOO_LONG },
+        { 400, NULL, "{\"error\": {\"message\": \"no\"}}", NULL, NULL },
+        { 400, NULL, "no", NULL, NULL },
         { 422, NULL, "{\"detail\": [{\"loc\": [\"body\"], \"msg\": \"field required\", \"type\": \"missing\"}]}", NULL, NULL },
         { 500, NULL, "{\"error\": {\"type\": \"server_error\"}}", "server_error", NULL },
         { 503, NULL, "[[[[", NULL, NULL },
