@@ -1,6 +1,7 @@
 """What the suites have in common that set tenon and an official client on one cache."""
 
 import os
+import random
 import shutil
 import sys
 import time
@@ -14,11 +15,14 @@ import environments
 import hubtest
 import layout
 import repositories
+import suite
 from hubtest import MIB, OFFLINE, files_below, read
 
 LARGE = 21 * MIB + 77
 HALF = 15 * MIB  # more than the 10 MiB that the Python client takes at once
 VERIFIED, CORRUPT, PARTIAL = 2, 3, 5  # TENON_CONTENT_...
+ROUNDS = suite.number("TENON_ROUNDS", 2, 20)
+SEED = suite.seed()
 PARTS = {"hub.part_bytes": 2 * MIB, "hub.parts": 4}
 
 # (id, what tenon calls it, its type)
@@ -54,7 +58,10 @@ class Exchange(hubtest.HubTest):
 
     def tearDown(self):
         super().tearDown()
-        self.assertEqual([one for one in layout.breaches(self.cache) if not any(part in one for part in self.allowed)], [])
+        self.assertEqual(self.breaches(), [])
+
+    def breaches(self):
+        return [one for one in layout.breaches(self.cache) if not any(part in one for part in self.allowed)]
 
     def another_client(self, **options):
         """One more client, for this test; it may be killed."""
@@ -356,13 +363,37 @@ class OneFile(Exchange):
                 self.stall(4 * MIB)
                 running = self.begin_ours(lie=True, **{"hub.parts": 1})
                 hubtest.wait_for_durable(self, 4 * MIB)
-                (client if dead == "theirs" else running).kill()
-                self.hub.clear_faults()
-                if dead == "theirs":
-                    self.finish_ours(running)
-                else:
-                    self.finish_theirs(client)
-                self.get_ours()
-                self.assert_verified("acme/large")
-                shutil.rmtree(self.cache)
-                os.makedirs(self.cache)
+                self.end_all_but(dead, client, running)
+
+    def end_all_but(self, dead, client, running):
+        """One of them is killed, or none; who lives comes to its end. The next one finds an empty cache."""
+        if dead == "theirs":
+            client.kill()
+        elif dead == "ours":
+            running.kill()
+        self.hub.clear_faults()
+        if dead != "theirs":
+            self.finish_theirs(client)
+        if dead != "ours":
+            self.finish_ours(running)
+        self.get_ours()
+        self.assert_verified("acme/large")
+        self.assertEqual(self.breaches(), [])
+        shutil.rmtree(self.cache)
+        os.makedirs(self.cache)
+
+    def test_at_random(self):
+        """Both begin at some moment, with locks or where locks lie, and at some moment one of them may be killed."""
+        for number in range(ROUNDS):
+            chance = random.Random(f"{SEED} {number}")
+            lie, settings = chance.random() < 0.6, {"hub.parts": chance.choice((1, 4))}
+            with self.subTest(TENON_SEED=SEED, round=number):
+                self.hub.faults({"origin": "cdn", "method": "GET", "slow": 24 * MIB})
+                client, running = self.another_client(**(self.LIE if lie else {})), None
+                for who in chance.sample(("theirs", "ours"), 2):
+                    if who == "theirs":
+                        self.begin_large(client)
+                    else:
+                        running = self.begin_ours(lie, **settings)
+                    time.sleep(chance.uniform(0, 1))
+                self.end_all_but(chance.choice(("theirs", "ours", "none")), client, running)
