@@ -59,6 +59,7 @@ QUICK = {
 # The second tier, on top of the first: what is compiled from the sources of others, and what takes long.
 FOREIGN = {
     "fuzz/test_fuzz.py": "libFuzzer on the same parsers",
+    "interop/test_exchange_rust.py": "caches exchanged with the Rust crate hf-hub",
     "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
 }
 SUITES = QUICK | FOREIGN

