@@ -111,8 +111,8 @@ class RustClient(_Client):
 
 class LlamaClient:
     """
-    llama-server's own download, `-hf`. Each call is one process; what it fetches for these tests is no model mostly, so it ends when
-    it has tried to load it.
+    llama-server's own download, `-hf`. Each call is one process; what it fetches for these tests is no model mostly, so it ends
+    when it has tried to load it.
     """
 
     def __init__(self, endpoint, home, **more):
@@ -125,8 +125,9 @@ class LlamaClient:
         self.port, = servers.free_ports(1)
         self._log = os.path.join(self._home, f"llama-server-{self.port}.log")
         command = [self._program, "-hf", repository, "--host", "127.0.0.1", "--port", str(self.port), "--threads", "1", *options]
+        environment = {**self._environment, "HF_HUB_CACHE": cache}
         with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(command, env={**self._environment, "HF_HUB_CACHE": cache}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def result(self):
         """All that it said, when it has ended."""
@@ -138,8 +139,9 @@ class LlamaClient:
         """Whether it serves the model. It listens before it has one; one that has ended is none."""
         if self._process.poll() is not None:
             raise RuntimeError(f"llama-server ended: {self.result()}")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{self.port}/health") as answer:
+            with opener.open(f"http://127.0.0.1:{self.port}/health") as answer:
                 return answer.status == 200
         except urllib.error.URLError:
             return False

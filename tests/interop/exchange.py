@@ -178,7 +178,8 @@ class OneFile(Exchange):
         self.finish_theirs(self.client)
 
     def begin_ours(self, lie=False, **settings):
-        return self.start("download", "acme/large", "model.bin", settings=settings or PARTS, preload={"FAULTS_LOCKS": "lie"} if lie else None)
+        preload = {"FAULTS_LOCKS": "lie"} if lie else None
+        return self.start("download", "acme/large", "model.bin", settings=settings or PARTS, preload=preload)
 
     def begin_ours_beside(self, count):
         """They know what they want, and are about to take the lock."""
@@ -247,6 +248,17 @@ class OneFile(Exchange):
         self.hub.clear_requests()
         self.get_large_offline()
         self.assertEqual(self.asked(), [])
+        self.end()
+
+    def test_theirs_corrupt(self):
+        """What every client keeps although it is wrong, tenon calls wrong, and puts right when it is told to."""
+        self.hub.faults({"origin": "cdn", "corrupt": 12345})
+        self.begin_large(self.client)
+        self.finish_large(self.client)
+        self.hub.clear_faults()
+        outcome = self.bad("INTEGRITY", "verify", "acme/large")
+        self.assertEqual({row["content"] for row in outcome.rows if row["path"] == "model.bin"}, {CORRUPT})
+        self.assert_large(self.good("download", "acme/large", "model.bin", "--force").text)
         self.end()
 
     # ---- killed half-way ----

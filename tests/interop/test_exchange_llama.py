@@ -76,7 +76,8 @@ class Models(Llama):
     def test_shards_of_theirs(self):
         self.get_split()
         self.hub.clear_requests()
-        self.assertEqual(self.good("snapshot", "acme/split", "--allow", "*.gguf", "--policy", OFFLINE).text.rstrip("/"), self.folder())
+        outcome = self.good("snapshot", "acme/split", "--allow", "*.gguf", "--policy", OFFLINE)
+        self.assertEqual(outcome.text.rstrip("/"), self.folder())
         self.assertEqual(self.asked(), [])
         self.good("snapshot", "acme/split")
         self.assertEqual(list(self.content()), ["models/acme/split/README.md"])

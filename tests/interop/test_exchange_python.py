@@ -112,17 +112,6 @@ class Theirs(Python):
         self.good("download", "acme/small", "model.safetensors", "--revision", "feature/card")
         self.assert_no_content()
 
-    def test_corrupt(self):
-        """What the client keeps although it is wrong, tenon calls wrong."""
-        path = os.path.realpath(self.get("model.bin", "acme/large"))
-        whole = read(path)
-        with open(path, "r+b") as file:
-            file.seek(12345)
-            file.write(bytes([whole[12345] ^ 1]))
-        outcome = self.bad("INTEGRITY", "verify", "acme/large")
-        self.assertEqual({row["path"]: row["content"] for row in outcome.rows}, {"model.bin": exchange.CORRUPT})
-        hubtest.write(path, whole)
-
     def test_branch_moved_on(self):
         self.hub.put_repository(repositories.small_model("acme/moving"))
         self.get("README.md", "acme/moving")
