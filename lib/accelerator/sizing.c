@@ -233,12 +233,26 @@ static bool train_weights(struct item *item)
     return known;
 }
 
+/* Few processors are quick with 16-bit numbers: programs keep 32-bit ones there, whatever the file has. */
+static void add_widened(struct item *item)
+{
+    int64_t wide = tn_times(4, item->facts->parameters);
+
+    if (item->sizing->kind == MACHINE_CPU && wide > item->high) {
+        item->high = wide;
+        tn_text_format(&item->formula, ", or 4 bytes x %" PRId64 " parameters as 32-bit numbers",
+                       item->facts->parameters);
+    }
+}
+
 static bool lora_weights(struct item *item)
 {
     bool known = serve_weights(item);
 
-    if (known)
+    if (known) {
         add_gathered(item, item->facts->weights.bytes);
+        add_widened(item);
+    }
     return known;
 }
 

@@ -233,6 +233,32 @@ static void test_adapters(void **state)
     }
 }
 
+/* A processor computes with 32 bits what a file has as 16; what has 32 there already is no larger, nor is it so elsewhere. */
+static void test_adapters_on_a_processor(void **state)
+{
+    struct question question = { .purpose = TENON_PURPOSE_LORA, .context = 512 };
+    struct machine cpu = chips(MACHINE_CPU, 0, INT64_C(64) << 30, -1);
+    struct model_facts facts = model_of(7);
+    const tenon_memory *weights;
+    struct offer offer = offer_of(&facts, cpu, question);
+
+    (void)state;
+    weights = item_of(&offer, "weights");
+    assert_int_equal(weights->low_bytes, 2 * facts.parameters);
+    assert_int_equal(weights->high_bytes, 4 * facts.parameters);
+    assert_non_null(strstr(weights->formula, "32-bit"));
+    offer = offer_of(&facts, h100(1), question);
+    weights = item_of(&offer, "weights");
+    assert_int_equal(weights->high_bytes, 2 * facts.parameters);
+    assert_null(strstr(weights->formula, "32-bit"));
+    facts.weights.bytes = 4 * facts.parameters;
+    offer = offer_of(&facts, cpu, question);
+    weights = item_of(&offer, "weights");
+    assert_int_equal(weights->low_bytes, 4 * facts.parameters);
+    assert_int_equal(weights->high_bytes, weights->low_bytes);
+    assert_null(strstr(weights->formula, "32-bit"));
+}
+
 /* Activations of one layer for one token, section 7.4. */
 static void test_activations(void **state)
 {
@@ -545,6 +571,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_serving, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_training, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_adapters, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_adapters_on_a_processor, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_activations, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_llama_buffer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_verdicts, set_up, tear_down),
