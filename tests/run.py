@@ -60,6 +60,7 @@ QUICK = {
 FOREIGN = {
     "fuzz/test_fuzz.py": "libFuzzer on the same parsers",
     "interop/test_exchange_rust.py": "caches exchanged with the Rust crate hf-hub",
+    "engines/test_lora.py": "a real model that learns on a processor, and llama-server before and after",
     "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
 }
 SUITES = QUICK | FOREIGN

