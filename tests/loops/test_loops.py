@@ -1,5 +1,5 @@
-"""tenon inside foreign event loops: poll, epoll, libuv, a frame loop and asyncio, each with something of the host's own going on
-while the hub trickles and stalls; and the programs that tenon was designed for, run whole."""
+"""tenon inside foreign event loops: poll, epoll, libuv, GLib, a frame loop and asyncio, each with something of the host's own going
+on while the hub trickles and stalls; and the programs that tenon was designed for, run whole."""
 
 import asyncio
 import fcntl
@@ -115,6 +115,9 @@ class Examples(Case):
     def test_libuv(self):
         self.check_ticks(self.run_program(self.example("libuv"), "acme/one", "model.bin"))
 
+    def test_glib(self):
+        self.check_ticks(self.run_program(self.example("glib"), "acme/one", "model.bin"))
+
     def test_frame_loop(self):
         output = self.run_program(self.example("frame_loop"), "acme/one")
         *bars, folder, frames = output.replace("\r", "\n").strip().splitlines()
@@ -132,8 +135,8 @@ class Examples(Case):
         self.check_file(os.path.join(folder, "model.bin"))
 
     def test_they_say_what_went_wrong(self):
-        for name, words in (("epoll", ["acme/none", "x"]), ("libuv", ["acme/none", "x"]), ("frame_loop", ["acme/none"]),
-                            ("quickstart", ["acme/none"])):
+        for name, words in (("epoll", ["acme/none", "x"]), ("libuv", ["acme/none", "x"]), ("glib", ["acme/none", "x"]),
+                            ("frame_loop", ["acme/none"]), ("quickstart", ["acme/none"])):
             with self.subTest(name):
                 self.assertIn("acme/none", self.run_program(self.example(name), *words, status=1))
                 wrong = self.run_program(self.example(name), *words, status=1, HF_ENDPOINT="gopher://nowhere")
