@@ -247,6 +247,9 @@ class Sizes(Case):
 
 # ---- installed ----
 
+needs_cmake = unittest.skipUnless(shutil.which("cmake"), "cmake is not installed")
+
+
 class Outside(Case):
     """Somebody else's program, built against what was installed."""
 
@@ -267,7 +270,8 @@ class Outside(Case):
         found = [os.path.relpath(os.path.join(place, name), prefix) for place, _, names in os.walk(prefix) for name in names]
         names = sorted(re.sub("^lib(64|/[^/]*-linux-gnu)?/", "lib/", path) for path in found)
         version = DESCRIPTION["version"]
-        self.assertEqual(names, ["bin/tenon", "include/tenon.h", "lib/libtenon.a", "lib/libtenon.so", "lib/libtenon.so.0",
+        self.assertEqual(names, ["bin/tenon", "include/tenon.h", "lib/cmake/tenon/tenon-config-version.cmake",
+                                 "lib/cmake/tenon/tenon-config.cmake", "lib/libtenon.a", "lib/libtenon.so", "lib/libtenon.so.0",
                                  f"lib/libtenon.so.{version}", "lib/pkgconfig/tenon.pc", "libexec/tenon/tenon-supervisor"])
 
     def test_shared_by_pkg_config(self):
@@ -300,6 +304,33 @@ class Outside(Case):
         output_of("ninja", "-C", build, "in-c", "in-cpp")
         for name in ("in-c", "in-cpp"):
             self.check(os.path.join(build, name))
+
+    def build_by_cmake(self, *options, **variables):
+        """Both programs of the project, by CMake."""
+        build = self.folder()
+        output_of("cmake", "-S", os.path.join(HERE, "outside"), "-B", build, "-G", "Ninja", *options, env=dict(os.environ, **variables))
+        output_of("cmake", "--build", build)
+        return [os.path.join(build, name) for name in ("in-c", "in-cpp")]
+
+    @needs_cmake
+    def test_by_pkg_config_in_cmake(self):
+        # As if it had been installed where it lies: a root folder would count for what it needs of the system too.
+        pc = self.folder()
+        write_text(read_text(installed.pc).replace("prefix=/", f"prefix={installed.folder}/", 1), pc, "tenon.pc")
+        for program in self.build_by_cmake(PKG_CONFIG_PATH=pc):
+            self.assertIn("[libtenon.so.0]", output_of("readelf", "-dW", program))
+            self.check(program)
+
+    @needs_cmake
+    def test_by_a_package_of_cmake(self):
+        place = f"-DCMAKE_PREFIX_PATH={installed.folder}/usr/local"
+        for static, name in (("OFF", "[libtenon.so.0]"), ("ON", "")):
+            for program in self.build_by_cmake("-DPACKAGE=ON", f"-Dtenon_STATIC={static}", place):
+                self.assertEqual("libtenon" in output_of("readelf", "-dW", program), static == "OFF")
+                self.assertIn(name, output_of("readelf", "-dW", program))
+                self.check(program)
+        with self.assertRaisesRegex(AssertionError, f"{DESCRIPTION['version']}|compatible"):
+            self.build_by_cmake("-DPACKAGE=ON", "-DVERSION=1.0", place)
 
     def test_the_header_needs_no_path_of_its_own(self):
         text = read_text(installed.folder, "usr", "local", "include", "tenon.h")
