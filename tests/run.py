@@ -61,6 +61,7 @@ FOREIGN = {
     "fuzz/test_fuzz.py": "libFuzzer on the same parsers",
     "interop/test_exchange_rust.py": "caches exchanged with the Rust crate hf-hub",
     "engines/test_lora.py": "a real model that learns on a processor, and llama-server before and after",
+    "torture/test_threads.py": "ten contexts on ten threads under ThreadSanitizer",
     "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
 }
 SUITES = QUICK | FOREIGN
