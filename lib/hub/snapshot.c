@@ -153,24 +153,33 @@ static tenon_status list_folder(struct snapshot *snapshot)
     return status;
 }
 
+/* The cache is all there is, and not enough: where the hub was asked, what came of that tells more. */
+static tenon_status not_enough(struct snapshot *snapshot, const char *what)
+{
+    struct tenon_task *task = &snapshot->base.task;
+
+    if (snapshot->resolution.failure.status != TENON_OK)
+        return tn_task_fail_from(task, &snapshot->resolution.failure);
+    return tn_hub_fail_offline(&task->failure, what);
+}
+
 /* The cache is all there is: is it enough? */
 static tenon_status make_do(struct snapshot *snapshot)
 {
-    struct tenon_task *task = &snapshot->base.task;
     const struct tree_file *missing;
     tenon_status status = TENON_OK;
 
     if (!has_snapshot(snapshot) && snapshot->folder == NULL)
-        return tn_hub_fail_offline(&task->failure, snapshot->base.repository.id);
+        return not_enough(snapshot, snapshot->base.repository.id);
     if (!snapshot->listed && snapshot->folder != NULL)
-        return tn_hub_fail_offline(&task->failure, "the listing of the repository");
+        return not_enough(snapshot, "the listing of the repository");
     if (!snapshot->listed)
         status = list_folder(snapshot);
     if (status == TENON_OK)
         choose(snapshot);
     missing = status == TENON_OK && snapshot->listed && snapshot->folder == NULL ? first_missing(snapshot) : NULL;
     if (missing != NULL)
-        status = tn_hub_fail_offline(&task->failure, missing->path);
+        status = not_enough(snapshot, missing->path);
     return status;
 }
 
@@ -257,6 +266,8 @@ static tenon_status end_slot(struct snapshot *snapshot, struct slot *slot)
     struct tenon_task *task = &snapshot->base.task;
     tenon_status status = slot->fetch.co.status;
 
+    if (status == TENON_ERROR_OFFLINE)
+        return not_enough(snapshot, slot->file->path);
     if (status != TENON_OK)
         return tn_task_fail_from(task, &slot->fetch.failure);
     status = learn(snapshot, slot);

@@ -839,6 +839,10 @@ class Offline(Case):
         self.good("snapshot", "acme/small", "--allow", "*.json", "--policy", OFFLINE)
         outcome = self.bad("OFFLINE", "snapshot", "acme/small", "--policy", OFFLINE)
         self.assertIn("is not in the cache", outcome.error["message"])
+        # Not offline: what the hub said is the reason, though the cache was looked at as well.
+        self.hub.faults({"status": 503})
+        outcome = self.bad("UNAVAILABLE", "snapshot", "acme/small")
+        self.assertIn("HTTP 503", outcome.error["message"])
 
     def test_hub_is_away(self):
         """Not offline, but the hub fails: the cache stands in, and says so."""
@@ -1056,6 +1060,8 @@ class LocalFolder(Case):
         self.assertEqual(self.asked(), [])
         os.unlink(os.path.join(self.folder, "config.json"))
         self.bad("OFFLINE", "snapshot", "acme/small", "--folder", self.folder, "--policy", OFFLINE)
+        self.hub.faults({"status": 503})
+        self.bad("UNAVAILABLE", "snapshot", "acme/small", "--folder", self.folder)
 
     def test_links_are_not_followed(self):
         outside = os.path.join(self.home, "outside")
