@@ -65,6 +65,18 @@ static int take_checks(struct doctor *doctor, const char *of, tenon_task *task)
     return status < 0 ? fail_task(doctor->tool, task) : EXIT_OK;
 }
 
+/* The hub's address without the user and the password that may stand in it: what doctor says is shown to others. */
+static void print_hub(struct tool *tool, const char *endpoint)
+{
+    const char *start = strstr(endpoint, "://"), *host = start != NULL ? start + 3 : endpoint, *at = host + strcspn(host, "/?#");
+    char shown[1000];
+
+    while (at > host && at[-1] != '@')
+        at--;
+    snprintf(shown, sizeof shown, "%.*s%s", (int)(host - endpoint), endpoint, at);
+    print_heading(tool, "Hub", shown);
+}
+
 static int check_hub(struct doctor *doctor)
 {
     struct tool *tool = doctor->tool;
@@ -73,7 +85,7 @@ static int check_hub(struct doctor *doctor)
     int status;
 
     tenon_context_get(tool->context, "hub.endpoint", &endpoint);
-    print_heading(tool, "Hub", endpoint);
+    print_hub(tool, endpoint);
     if (tenon_hub_open(tool->context, NULL, NULL, &tool->hub) != TENON_OK || tenon_hub_check(tool->hub, &task) != TENON_OK)
         return fail_context(tool);
     status = take_checks(doctor, "hub", task);

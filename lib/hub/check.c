@@ -6,6 +6,9 @@
 #include "file.h"
 #include "json.h"
 #include "operation.h"
+#include "url.h"
+
+enum { MESSAGE_LONGEST = 300 };
 
 struct check {
     struct tenon_task task;
@@ -64,11 +67,12 @@ static tenon_status push_endpoint(struct check *check)
     if (request->co.status != TENON_OK)
         status = push(check, "endpoint", TENON_CHECK_NO, request->failure.message, request->failure.hint);
     else if (request->status >= 500) {
-        tn_text_format(&message, "%s answers HTTP %d", check->hub->endpoint, (int)request->status);
+        tn_url_show(check->hub->endpoint, &message);
+        tn_text_format(&message, " answers HTTP %d", (int)request->status);
         status = push(check, "endpoint", TENON_CHECK_NO, tn_text(&message), "The hub has a problem of its own; try again later.");
     } else {
-        tn_text_format(&message, "%s answers after %" PRId64 " ms", check->hub->endpoint,
-                       tn_now(check->task.handle.context) - check->asked_ms);
+        tn_url_show(check->hub->endpoint, &message);
+        tn_text_format(&message, " answers after %" PRId64 " ms", tn_now(check->task.handle.context) - check->asked_ms);
         status = push(check, "endpoint", TENON_CHECK_YES, tn_text(&message), "");
     }
     tn_text_clear(&message);
@@ -90,6 +94,8 @@ static tenon_status push_token(struct check *check)
         status = push(check, "token", TENON_CHECK_UNKNOWN, "the hub cannot be asked", "");
     else if (request->status == 200 && tn_response_json(request, &json) == TENON_OK && tn_json_text(json, "name") != NULL) {
         tn_text_format(&message, "it is that of %s", tn_json_text(json, "name"));
+        if (message.data != NULL) /* somebody else's words */
+            tn_clean_line(&check->task.handle.context->secrets, message.data, MESSAGE_LONGEST);
         status = push(check, "token", TENON_CHECK_YES, tn_text(&message), "");
     } else if (request->status == 401 || request->status == 403)
         status = push(check, "token", TENON_CHECK_NO, "the hub does not accept it",

@@ -56,7 +56,7 @@ static tenon_status set_endpoint(tenon_hub *hub, const char *location)
 
     tn_text_init(&origin, &context->memory, PATH_MAX);
     usable = tn_url_origin(location, &origin);
-    if (!usable && origin.failed && !origin.full)
+    if (tn_url_add_secret(location, &context->secrets) != TENON_OK || (!usable && origin.failed && !origin.full))
         status = tn_fail_memory(&context->failure);
     else if (!usable) {
         status = tn_fail(&context->failure, TENON_ERROR_ARGUMENT, "\"%s\" is not the address of a hub", location);

@@ -55,6 +55,8 @@ tenon_status tn_target_open(struct target *target, struct tenon_context *context
 
     if (name == NULL)
         status = tn_fail(failure, TENON_ERROR_ARGUMENT, "no target is given");
+    else if (is_address && tn_url_add_secret(name, &context->secrets) != TENON_OK)
+        status = tn_fail_memory(failure);
     else if (is_address)
         status = open_address(target, name, failure);
     else

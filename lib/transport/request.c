@@ -151,14 +151,9 @@ static tenon_status keep_secrets(struct request *request)
 
     for (size_t i = 0; i < sizeof proxies / sizeof proxies[0] && status == TENON_OK; i++) {
         const char *proxy = tn_setting_text(settings, proxies[i]);
-        const char *start = proxy != NULL ? strstr(proxy, "://") : NULL;
-        const char *name = start != NULL ? start + 3 : proxy;
-        const char *at = name != NULL ? strrchr(name, '@') : NULL;
-        char *secret = at != NULL ? tn_copy_n(&request->context->memory, name, (size_t)(at - name)) : NULL;
 
-        if (at != NULL)
-            status = secret != NULL ? tn_secrets_add(secrets, secret) : TENON_ERROR_MEMORY;
-        tn_release(&request->context->memory, secret);
+        if (proxy != NULL)
+            status = tn_url_add_secret(proxy, secrets);
     }
     return status == TENON_OK ? status : tn_fail_memory(&request->failure);
 }

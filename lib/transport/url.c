@@ -168,3 +168,16 @@ void tn_url_show(const char *url, struct text *out)
     tn_text_add_n(out, url, (size_t)(host - url));
     tn_text_add_n(out, host + user, strcspn(host + user, "?#"));
 }
+
+tenon_status tn_url_add_secret(const char *url, struct secrets *secrets)
+{
+    size_t user;
+    const char *host = authority_of(url, &user);
+    char *secret = user > 1 ? tn_copy_n(secrets->memory, host, user - 1) : NULL;
+    tenon_status status = TENON_OK;
+
+    if (user > 1)
+        status = secret != NULL ? tn_secrets_add(secrets, secret) : TENON_ERROR_MEMORY;
+    tn_release(secrets->memory, secret);
+    return status;
+}

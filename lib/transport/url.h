@@ -2,6 +2,7 @@
 #ifndef TN_URL_H
 #define TN_URL_H
 
+#include "failure.h"
 #include "text.h"
 
 enum { URL_LIMIT = 16 * 1024 }; /* no longer address is asked */
@@ -21,5 +22,7 @@ bool tn_url_resolve(const char *base, const char *reference, struct text *out);
 void tn_url_keep_user(const char *from, const char *to, struct text *out);
 /* Adds the address without query, fragment, user and password: what may be shown. */
 void tn_url_show(const char *url, struct text *out);
+/* Its user and password are secrets from now on. For addresses that a user of the library gave. */
+tenon_status tn_url_add_secret(const char *url, struct secrets *secrets);
 
 #endif

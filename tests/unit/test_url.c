@@ -181,11 +181,28 @@ static void users_stay_at_home(void **state)
     }
 }
 
+static void users_are_secrets(void **state)
+{
+    struct secrets secrets = { .memory = &memory };
+    char line[] = "https://somebody:se@cret@hub.co/a@b and me:secret@proxy:1 and @hub.co";
+
+    (void)state;
+    assert_int_equal(tn_url_add_secret("https://somebody:se@cret@hub.co/a@b?c@d", &secrets), TENON_OK);
+    assert_int_equal(tn_url_add_secret("me:secret@proxy:1", &secrets), TENON_OK);
+    assert_int_equal(tn_url_add_secret("https://hub.co/@b", &secrets), TENON_OK);
+    assert_int_equal(tn_url_add_secret("https://@hub.co", &secrets), TENON_OK);
+    assert_int_equal(secrets.count, 2);
+    tn_secrets_mask(&secrets, line);
+    assert_string_equal(line, "https://****************@hub.co/a@b and *********@proxy:1 and @hub.co");
+    tn_secrets_clear(&secrets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(origins),           cmocka_unit_test(the_same_origin), cmocka_unit_test(references),
         cmocka_unit_test(lists_of_hosts),    cmocka_unit_test(what_may_be_shown), cmocka_unit_test(users_stay_at_home),
+        cmocka_unit_test(users_are_secrets),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
