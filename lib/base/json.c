@@ -100,6 +100,13 @@ int64_t tn_json_integer(const json_t *json, const char *key, int64_t other)
     return number;
 }
 
+int64_t tn_json_count(const json_t *json, const char *key)
+{
+    int64_t number = tn_json_integer(json, key, -1);
+
+    return number >= 0 ? number : -1;
+}
+
 int tn_json_flag(const json_t *json, const char *key)
 {
     json_t *member = tn_json_member(json, key);

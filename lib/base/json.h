@@ -23,6 +23,8 @@ const char *tn_json_text(const json_t *json, const char *key);
 const char *tn_json_text_or(const json_t *json, const char *key, const char *other);
 /* Its whole number (also where it is written 3.0); other where it is none. */
 int64_t tn_json_integer(const json_t *json, const char *key, int64_t other);
+/* How many of something; -1, which stands for unknown, where that is no whole number or is below 0. */
+int64_t tn_json_count(const json_t *json, const char *key);
 /* 1, 0, or -1 where it is no boolean. */
 int tn_json_flag(const json_t *json, const char *key);
 

@@ -16,7 +16,7 @@ struct info {
 static int64_t parse_time(const char *text)
 {
     int year, month, day, hour, minute, second, milli = 0;
-    int64_t years, days;
+    int64_t years, days, ms;
 
     if (text == NULL || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &year, &month, &day, &hour, &minute, &second, &milli) < 6 ||
         year < 1970 || month < 1 || month > 12)
@@ -24,7 +24,8 @@ static int64_t parse_time(const char *text)
     /* Days of the civil calendar, its years beginning in March. */
     years = month > 2 ? year : year - 1;
     days = years * 365 + years / 4 - years / 100 + years / 400 + (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 719469;
-    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + milli;
+    ms = (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + milli;
+    return ms >= 0 ? ms : -1;
 }
 
 /* The card's licence, or the tag that stands for it. */
@@ -45,9 +46,9 @@ static const char *license_of(const json_t *json)
 
 static int64_t parameters_of(const json_t *json)
 {
-    int64_t total = tn_json_integer(tn_json_member(json, "safetensors"), "total", -1);
+    int64_t total = tn_json_count(tn_json_member(json, "safetensors"), "total");
 
-    return total >= 0 ? total : tn_json_integer(tn_json_member(json, "gguf"), "total", -1);
+    return total >= 0 ? total : tn_json_count(tn_json_member(json, "gguf"), "total");
 }
 
 static void count_files(const json_t *json, tenon_repository *row)
@@ -63,7 +64,7 @@ static void count_files(const json_t *json, tenon_repository *row)
         row->bytes = row->bytes < 0 || bytes < 0 ? -1 : tn_sum_of_sizes(row->bytes, bytes);
     }
     if (row->bytes < 0)
-        row->bytes = tn_json_integer(json, "usedStorage", -1);
+        row->bytes = tn_json_count(json, "usedStorage");
 }
 
 static tenon_status push_row(struct info *info, const json_t *json, const char *commit)
@@ -81,8 +82,8 @@ static tenon_status push_row(struct info *info, const json_t *json, const char *
     row.license = license_of(json);
     row.json = task->json;
     row.parameters = parameters_of(json);
-    row.downloads = tn_json_integer(json, "downloads", -1);
-    row.likes = tn_json_integer(json, "likes", -1);
+    row.downloads = tn_json_count(json, "downloads");
+    row.likes = tn_json_count(json, "likes");
     row.modified_ms = parse_time(tn_json_text(json, "lastModified"));
     row.gated = gated == NULL ? -1 : !json_is_false(gated);
     row.restricted = tn_json_flag(json, "private");

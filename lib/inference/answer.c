@@ -145,13 +145,6 @@ static tenon_status take_choice(struct answer *answer, const json_t *choice)
     return status == TENON_OK ? take_stop(answer, choice, index) : status;
 }
 
-static int64_t tokens_of(const json_t *usage, const char *key)
-{
-    int64_t tokens = tn_json_integer(usage, key, -1);
-
-    return tokens >= 0 ? tokens : -1;
-}
-
 static tenon_status take_usage(struct answer *answer, const json_t *json)
 {
     json_t *usage = tn_json_member(json, "usage");
@@ -159,8 +152,8 @@ static tenon_status take_usage(struct answer *answer, const json_t *json)
 
     if (!json_is_object(usage))
         return TENON_OK;
-    piece.prompt_tokens = tokens_of(usage, "prompt_tokens");
-    piece.completion_tokens = tokens_of(usage, "completion_tokens");
+    piece.prompt_tokens = tn_json_count(usage, "prompt_tokens");
+    piece.completion_tokens = tn_json_count(usage, "completion_tokens");
     return push(answer, &piece);
 }
 

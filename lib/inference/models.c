@@ -15,9 +15,9 @@ struct models {
 /* llama-server says n_ctx in meta, vLLM max_model_len. */
 static int64_t context_of(const json_t *item)
 {
-    int64_t tokens = tn_json_integer(item, "max_model_len", -1);
+    int64_t tokens = tn_json_count(item, "max_model_len");
 
-    return tokens >= 0 ? tokens : tn_json_integer(tn_json_member(item, "meta"), "n_ctx", -1);
+    return tokens >= 0 ? tokens : tn_json_count(tn_json_member(item, "meta"), "n_ctx");
 }
 
 static tenon_status push_one(struct models *models, const json_t *item)

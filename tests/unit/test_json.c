@@ -81,8 +81,8 @@ static void depth_is_bounded(void **state)
 
 static void absent_or_of_another_type(void **state)
 {
-    json_t *json = read_good("{\"text\":\"x\",\"number\":7,\"real\":3.0,\"half\":2.5,\"huge\":1e300,\"yes\":true,\"no\":false,"
-                             "\"null\":null,\"list\":[1],\"object\":{}}");
+    json_t *json = read_good("{\"text\":\"x\",\"number\":7,\"real\":3.0,\"half\":2.5,\"huge\":1e300,\"below\":-7,\"yes\":true,"
+                             "\"no\":false,\"null\":null,\"list\":[1],\"object\":{}}");
     json_t *list = tn_json_member(json, "list");
 
     (void)state;
@@ -96,6 +96,9 @@ static void absent_or_of_another_type(void **state)
     assert_int_equal(tn_json_integer(json, "real", -1), 3);
     assert_int_equal(tn_json_integer(json, "half", -1), -1);
     assert_int_equal(tn_json_integer(json, "huge", -1), -1);
+    assert_int_equal(tn_json_count(json, "number"), 7);
+    assert_int_equal(tn_json_count(json, "below"), -1);
+    assert_int_equal(tn_json_count(json, "none"), -1);
     assert_int_equal(tn_json_integer(json, "text", -1), -1);
     assert_int_equal(tn_json_integer(NULL, "text", -1), -1);
     assert_int_equal(tn_json_flag(json, "yes"), 1);
