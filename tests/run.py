@@ -64,6 +64,7 @@ FOREIGN = {
     "engines/test_lora.py": "a real model that learns on a processor, and llama-server before and after",
     "torture/test_threads.py": "ten contexts on ten threads under ThreadSanitizer",
     "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
+    "engines/test_llama_server.py": "a real model on llama.cpp's llama-server, asked by tenon and the openai client",
 }
 SUITES = QUICK | FOREIGN
 
@@ -73,7 +74,7 @@ class Outcome:
 
     def __init__(self, name):
         self.name, self.passed, self.failed, self.skipped = name, 0, 0, 0
-        self.reasons, self.output, self.seconds = [], "", 0.0
+        self.reasons, self.notes, self.output, self.seconds = [], [], "", 0.0
 
     def read(self, output, status):
         """Take the numbers from the suite's closing line."""
@@ -83,6 +84,7 @@ class Outcome:
         if counts:
             self.passed, self.failed, self.skipped = map(int, counts.groups())
         self.reasons = [line.removeprefix("left out: ") for line in lines if line.startswith("left out: ")]
+        self.notes = [line.removeprefix("note: ") for line in lines if line.startswith("note: ")]
         if not counts or (status != 0 and not self.failed):
             self.failed += 1
             self.output += f"\n(ended with status {status}{'' if counts else ' and no closing line'})"
@@ -213,6 +215,8 @@ def table(outcomes):
         say(f"{outcome.name:36} {outcome.passed:7} {outcome.failed:7} {outcome.skipped:9}  {SUITES[outcome.name]}")
         for reason in outcome.reasons:
             say(f"{'':36} left out: {reason}")
+        for note in outcome.notes:
+            say(f"{'':36} {note}")
 
 
 def main():

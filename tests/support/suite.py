@@ -28,6 +28,11 @@ class _Result(unittest.TextTestResult):
         self.passed += 1
 
 
+def note(text):
+    """What a suite has measured: the table of all suites shows it too."""
+    print(f"\nnote: {text}", flush=True)
+
+
 def main(module="__main__"):
     """Run every test of the module; NAME arguments on the command line select some of them."""
     loader = unittest.defaultTestLoader
