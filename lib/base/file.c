@@ -181,6 +181,19 @@ tenon_status tn_folder_sync(const char *path, struct failure *failure)
     return status;
 }
 
+tenon_status tn_file_sync_name(const char *path, struct failure *failure)
+{
+    char above[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash != NULL && slash > path ? (size_t)(slash - path) : 0;
+
+    if (length >= sizeof above)
+        return tn_fail_system(failure, ENAMETOOLONG, "%s cannot be made durable", path);
+    memcpy(above, path, length);
+    above[length] = '\0';
+    return tn_folder_sync(length > 0 ? above : slash != NULL ? "/" : ".", failure);
+}
+
 tenon_status tn_file_read_whole(const char *path, size_t limit, struct text *out, struct failure *failure)
 {
     char piece[4096];
@@ -361,7 +374,7 @@ tenon_status tn_folder_remove(const char *path, struct failure *failure)
 }
 
 /* Makes one folder; true when it exists now. */
-static bool make_folder(const char *path, unsigned mode, struct failure *failure)
+static bool make_folder(const char *path, unsigned mode, bool durable, struct failure *failure)
 {
     int error = mkdir(path, mode) == 0 ? 0 : errno;
     bool made = error == 0 || tn_folder_exists(path);
@@ -369,6 +382,8 @@ static bool make_folder(const char *path, unsigned mode, struct failure *failure
     if (!made &&
         tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path) == TENON_ERROR_NOT_FOUND)
         failure->status = TENON_ERROR_IO;
+    if (error == 0 && durable)
+        made = tn_file_sync_name(path, failure) == TENON_OK;
     return made;
 }
 
@@ -377,7 +392,7 @@ bool tn_folder_remove_empty(const char *path)
     return rmdir(path) == 0;
 }
 
-tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *failure)
+static tenon_status make_folders(const char *path, unsigned mode, bool durable, struct failure *failure)
 {
     char above[PATH_MAX];
     size_t length = strlen(path);
@@ -389,14 +404,24 @@ tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *fai
     memcpy(above, path, length + 1);
     for (char *slash = above + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
         *slash = '\0';
-        if (!make_folder(above, mode, failure))
+        if (!make_folder(above, mode, durable, failure))
             return failure->status;
         *slash = '/';
     }
-    return make_folder(path, mode, failure) ? TENON_OK : failure->status;
+    return make_folder(path, mode, durable, failure) ? TENON_OK : failure->status;
 }
 
-tenon_status tn_folder_make_above(const char *path, struct failure *failure)
+tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *failure)
+{
+    return make_folders(path, mode, false, failure);
+}
+
+tenon_status tn_folder_make_durable(const char *path, unsigned mode, struct failure *failure)
+{
+    return make_folders(path, mode, true, failure);
+}
+
+static tenon_status make_above(const char *path, bool durable, struct failure *failure)
 {
     char above[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -408,7 +433,17 @@ tenon_status tn_folder_make_above(const char *path, struct failure *failure)
         return tn_fail_system(failure, ENAMETOOLONG, "the folder of %s cannot be made", path);
     memcpy(above, path, length);
     above[length] = '\0';
-    return tn_folder_make(above, 0777, failure);
+    return make_folders(above, 0777, durable, failure);
+}
+
+tenon_status tn_folder_make_above(const char *path, struct failure *failure)
+{
+    return make_above(path, false, failure);
+}
+
+tenon_status tn_folder_make_above_durable(const char *path, struct failure *failure)
+{
+    return make_above(path, true, failure);
 }
 
 tenon_status tn_link_make(const char *target, const char *path, struct failure *failure)

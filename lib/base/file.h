@@ -56,6 +56,8 @@ tenon_status tn_file_set_size(int fd, int64_t size, const char *path, struct fai
 tenon_status tn_file_sync(int fd, const char *path, struct failure *failure);
 /* Makes renames and new names in a folder durable. */
 tenon_status tn_folder_sync(const char *path, struct failure *failure);
+/* Makes the name of a file or folder durable. */
+tenon_status tn_file_sync_name(const char *path, struct failure *failure);
 
 /* The whole of a file of at most limit bytes; fails with NOT_FOUND when it is missing. */
 tenon_status tn_file_read_whole(const char *path, size_t limit, struct text *out, struct failure *failure);
@@ -80,8 +82,11 @@ tenon_status tn_folder_remove(const char *path, struct failure *failure);
 bool tn_folder_remove_empty(const char *path);
 /* Makes a folder and those above it. */
 tenon_status tn_folder_make(const char *path, unsigned mode, struct failure *failure);
+/* The same, and the names of those that were not there are durable. */
+tenon_status tn_folder_make_durable(const char *path, unsigned mode, struct failure *failure);
 /* Makes the folders above path. */
 tenon_status tn_folder_make_above(const char *path, struct failure *failure);
+tenon_status tn_folder_make_above_durable(const char *path, struct failure *failure);
 
 /* target is the text of the link. One that exists already fails with CONFLICT. */
 tenon_status tn_link_make(const char *target, const char *path, struct failure *failure);

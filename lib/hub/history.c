@@ -52,9 +52,11 @@ tenon_status tn_history_put(const struct history *history, const char *folder, c
     if (status == TENON_OK)
         status = tn_history_path(history, folder, name, ending, &path);
     if (status == TENON_OK)
-        status = tn_folder_make_above(tn_text(&path), failure);
+        status = tn_folder_make_above_durable(tn_text(&path), failure);
     if (status == TENON_OK)
         status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), text, strlen(text), 0, true, failure);
+    if (status == TENON_OK)
+        status = tn_file_sync_name(tn_text(&path), failure);
     tn_text_clear(&scratch);
     tn_text_clear(&path);
     return status;
@@ -76,7 +78,7 @@ tenon_status tn_history_make(const struct history *history)
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && status == TENON_OK; i++) {
         status = tn_history_path(history, folders[i], "", "", &path);
         if (status == TENON_OK)
-            status = tn_folder_make(tn_text(&path), 0777, failure);
+            status = tn_folder_make_durable(tn_text(&path), 0777, failure);
     }
     tn_text_clear(&path);
     return status;
@@ -140,26 +142,17 @@ tenon_status tn_history_commit(const struct history *history, const struct tree 
     return status;
 }
 
-static tenon_status sync_folder(const struct history *history, const char *name)
+tenon_status tn_history_move_branch(const struct history *history, const char *branch, const char *commit)
 {
     struct text path;
     tenon_status status;
 
     tn_text_init(&path, &history->context->memory, PATH_MAX);
-    status = tn_history_path(history, name, "", "", &path);
+    status = tn_history_path(history, "blobs", "", "", &path);
     if (status == TENON_OK)
         status = tn_folder_sync(tn_text(&path), history->failure);
-    tn_text_clear(&path);
-    return status;
-}
-
-tenon_status tn_history_move_branch(const struct history *history, const char *branch, const char *commit)
-{
-    tenon_status status = sync_folder(history, "blobs");
-
-    if (status == TENON_OK)
-        status = sync_folder(history, "commits");
     if (status == TENON_OK)
         status = tn_history_put(history, "refs/heads/", branch, "", commit);
-    return status == TENON_OK ? sync_folder(history, "refs/heads") : status;
+    tn_text_clear(&path);
+    return status;
 }

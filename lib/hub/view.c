@@ -6,6 +6,7 @@
 #include "file.h"
 #include "folder.h"
 #include "local.h"
+#include "path.h"
 
 void tn_view_init(struct view *view, const struct history *history)
 {
@@ -69,7 +70,7 @@ static tenon_status begin_file(struct view *view, const struct tree_file *file)
 static tenon_status end_file(struct view *view, const char *place)
 {
     struct failure *failure = view->history->failure;
-    tenon_status status = tn_folder_make_above(place, failure);
+    tenon_status status = tn_folder_make_above_durable(place, failure);
 
     return status == TENON_OK ? tn_incoming_finish(&view->incoming, place, failure) : status;
 }
@@ -87,6 +88,29 @@ static tenon_status show_slice(struct view *view, const struct tree_file *file, 
     return status == TENON_OK ? end_file(view, place) : status;
 }
 
+/* What is said to be shown is so after a power cut, too. Files of one folder stand together. */
+static tenon_status note_shown(struct view *view)
+{
+    const struct tree *files = &view->files;
+    struct text place;
+    size_t length, before = 0;
+    tenon_status status = TENON_OK;
+
+    tn_text_init(&place, &view->history->context->memory, PATH_MAX);
+    for (size_t i = 0; i < files->count && status == TENON_OK; i++, before = length) {
+        const char *path = files->files[i].path;
+
+        length = (size_t)(tn_path_name(path) - path);
+        if (i > 0 && length == before && strncmp(path, files->files[i - 1].path, length) == 0)
+            continue;
+        tn_text_reset(&place);
+        tn_text_format(&place, "%s/%s", view->folder, path);
+        status = place.failed ? tn_fail_memory(view->history->failure) : tn_file_sync_name(tn_text(&place), view->history->failure);
+    }
+    tn_text_clear(&place);
+    return status == TENON_OK ? tn_history_put(view->history, "view", "", "", view->commit) : status;
+}
+
 tenon_status tn_view_next(struct view *view, const struct tree *before, const char *parent)
 {
     const struct tree_file *file;
@@ -94,7 +118,7 @@ tenon_status tn_view_next(struct view *view, const struct tree *before, const ch
     tenon_status status = TENON_OK;
 
     if (view->next >= view->files.count)
-        return view->files.count > 0 ? tn_history_put(view->history, "view", "", "", view->commit) : TENON_OK;
+        return view->files.count > 0 ? note_shown(view) : TENON_OK;
     file = &view->files.files[view->next];
     tn_text_init(&place, &view->history->context->memory, PATH_MAX);
     tn_text_format(&place, "%s/%s", view->folder, file->path);
