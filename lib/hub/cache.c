@@ -83,7 +83,7 @@ static void put_tag(const struct cache *cache)
     tn_text_format(&path, "%s/CACHEDIR.TAG", tn_text(&cache->root));
     scratch_path(cache, &scratch);
     if (!path.failed && !scratch.failed && !tn_file_exists(tn_text(&path)))
-        tn_file_replace_by(tn_text(&scratch), tn_text(&path), tag, sizeof tag - 1, 0, false, &ignored);
+        tn_file_replace_by(tn_text(&scratch), tn_text(&path), tag, sizeof tag - 1, 0, true, &ignored);
     tn_text_clear(&scratch);
     tn_text_clear(&path);
     tn_failure_clear(&ignored);
@@ -168,9 +168,12 @@ tenon_status tn_cache_write_ref(const struct cache *cache, const char *revision,
     tn_cache_snapshot_path(cache, commit, "", &snapshot);
     if (status == TENON_OK)
         status = snapshot.failed ? tn_fail_memory(failure) : tn_folder_make(tn_text(&snapshot), 0777, failure);
-    /* Exactly the digits: the official client reads them untrimmed. Whatever lies in refs is a reference for it. */
+    /*
+     * Exactly the digits: the official client reads them untrimmed, also where a power cut has left none. Whatever lies in
+     * refs is a reference for it.
+     */
     if (status == TENON_OK)
-        status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), commit, COMMIT_DIGITS, 0, false, failure);
+        status = tn_file_replace_by(tn_text(&scratch), tn_text(&path), commit, COMMIT_DIGITS, 0, true, failure);
     tn_text_clear(&snapshot);
     tn_text_clear(&scratch);
     tn_text_clear(&path);

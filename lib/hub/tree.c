@@ -264,7 +264,7 @@ void tn_tree_write(const struct tree *tree, struct tenon_context *context, const
     if (good)
         text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
     if (text != NULL && !path.failed && tn_folder_make_above(tn_text(&path), &ignored) == TENON_OK)
-        tn_file_replace(tn_text(&path), text, strlen(text), 0, false, &ignored);
+        tn_file_replace(tn_text(&path), text, strlen(text), 0, true, &ignored);
     free(text);
     json_decref(files);
     json_decref(json);
