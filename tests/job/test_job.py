@@ -452,7 +452,7 @@ class Stopping(JobTest):
     def test_second_stop_can_force(self):
         job = self.running("import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: print('no'))\nprint('here')\nwhile True: time.sleep(1)")
         with job.start(library.job_stop, library.byref(library.StopOptions(grace_ms=1000000))) as slow:
-            until(lambda: job.lines()[-1] == "no" or slow.wait(10), "the signal")
+            until(lambda: job.lines()[-1] == "no" or slow.wait(10) == library.OK, "the signal")
             self.assertEqual(job.status().state, library.STOPPING)
             job.stop(force=True)
             slow.wait()

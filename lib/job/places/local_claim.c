@@ -38,7 +38,7 @@ static tenon_status open_jobs(struct claim *claim)
                          "the setting job.folder has no value, and there is no home folder to make one from");
         tn_hint(failure, "Set job.folder (TENON_JOBS) to a folder for the state of jobs.");
     } else
-        status = tn_folder_make(tn_text(&claim->jobs), 0700, failure);
+        status = tn_folder_make_durable(tn_text(&claim->jobs), 0700, failure);
     if (status != TENON_OK && failure->hint == NULL)
         tn_hint(failure, "Set job.folder (TENON_JOBS) to a folder that can be written.");
     if (status == TENON_OK && claim->order->key != NULL)
@@ -179,6 +179,7 @@ static tenon_status make_folder(struct claim *claim, struct text *folder)
     struct failure *failure = &claim->context->failure;
     const struct order *order = claim->order;
     struct text hidden, output;
+    bool made = false;
     tenon_status status;
 
     tn_random_hex(claim->context, claim->name, LOCAL_HEX);
@@ -193,12 +194,17 @@ static tenon_status make_folder(struct claim *claim, struct text *folder)
         status = fill_folder(claim, tn_text(&hidden), order->output != NULL ? order->output : tn_text(&output));
     if (status == TENON_OK)
         status = tn_file_rename(tn_text(&hidden), tn_text(folder), failure);
+    if (status == TENON_OK) {
+        /* Whoever is told of a job finds it after a power cut, too. */
+        status = tn_folder_sync(tn_text(&claim->jobs), failure);
+        made = true;
+    }
     if (status != TENON_OK) {
         struct failure ignored;
 
         tn_failure_init(&ignored, &claim->context->memory, NULL);
         tn_lock_release(&claim->lock);
-        tn_folder_remove(tn_text(&hidden), &ignored);
+        tn_folder_remove(tn_text(made ? folder : &hidden), &ignored);
         tn_failure_clear(&ignored);
     }
     tn_text_clear(&hidden);
@@ -221,7 +227,7 @@ static tenon_status take_key(struct claim *claim, const char *folder)
     add_path(claim, "keys", "", &keys);
     add_path(claim, "keys", claim->key, &path);
     tn_path_join(&file, folder, KEY_FILE);
-    status = keys.failed || path.failed || file.failed ? tn_fail_memory(failure) : tn_folder_make(tn_text(&keys), 0700, failure);
+    status = keys.failed || path.failed || file.failed ? tn_fail_memory(failure) : tn_folder_make_durable(tn_text(&keys), 0700, failure);
     if (status == TENON_OK)
         status = tn_file_link(tn_text(&file), tn_text(&path), failure);
     if (status == TENON_OK)

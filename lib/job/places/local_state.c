@@ -127,7 +127,7 @@ tenon_status tn_job_write_file(const char *folder, const char *name, const json_
     if (content == NULL || path.failed)
         status = tn_fail_memory(failure);
     else
-        status = tn_file_replace(tn_text(&path), content, strlen(content), 0600, durable, failure);
+        status = tn_file_replace(tn_text(&path), content, strlen(content), 0600, true, failure);
     if (status == TENON_OK && durable)
         status = tn_folder_sync(folder, failure);
     tn_text_clear(&path);

@@ -49,7 +49,10 @@ enum { LOCAL_FORMAT = 1, LOCAL_FILE_LIMIT = 4 << 20 };
 
 /* One of a job's files as JSON; NOT_FOUND where there is none. */
 tenon_status tn_job_read_file(const char *folder, const char *name, json_t **json, struct failure *failure);
-/* Replaces one of a job's files; only its owner can read it. */
+/*
+ * Replaces one of a job's files; only its owner can read it. After a power cut it is what it was before or what it is now, and
+ * where it is durable, what it is now.
+ */
 tenon_status tn_job_write_file(const char *folder, const char *name, const json_t *json, bool durable, struct failure *failure);
 /* A state that says of the job what job.json says; NULL without memory. */
 json_t *tn_local_state_new(const json_t *job);

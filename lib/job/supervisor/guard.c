@@ -169,10 +169,11 @@ static void take_failed_start(struct supervision *s, const json_t *exit)
         snprintf(s->detail, sizeof s->detail, "the folder %.200s cannot be entered", s->spec.home);
     else if (strcmp(stage, EXIT_LOG) == 0)
         snprintf(s->detail, sizeof s->detail, "the job's log cannot be written");
+    else if (strcmp(stage, EXIT_START) == 0)
+        snprintf(s->detail, sizeof s->detail, "the job's start cannot be noted in its folder");
 }
 
-/* What the keeper saw; false where it has not written it. */
-static bool read_exit(struct supervision *s)
+bool read_exit(struct supervision *s)
 {
     char name[32];
     json_t *exit = NULL;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "local_group.h"
 #include "process.h"
 #include "system.h"
@@ -37,26 +38,43 @@ static bool file_name(char *path, size_t size, const struct keep_plan *plan, con
 
 /* ---- the child, until it is the user's program ---- */
 
-/*
- * Takes the one start there is: whoever makes the file may run the program, and nobody makes it twice. It says who runs,
- * for supervisors that come later.
- */
-static bool take_start(const struct keep_plan *plan)
+/* Says who runs, for supervisors that come later; durable, because after a power cut nobody else knows that the program ran. */
+static tenon_status note_start(const struct keep_plan *plan, int fd, const char *path, struct failure *failure)
 {
     struct process self = tn_process_self(), keeper = tn_process_find((int32_t)getppid());
-    char path[PATH_MAX], line[EXIT_BYTES];
-    int fd = file_name(path, sizeof path, plan, "process") ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-    int length;
+    char line[EXIT_BYTES];
+    int length = snprintf(line, sizeof line,
+                          "{\"process\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "},"
+                          "\"keeper\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "}}\n",
+                          self.id, self.start, keeper.id, keeper.start);
+    tenon_status status = tn_file_write(fd, line, (size_t)length, path, failure);
+
+    if (status == TENON_OK)
+        status = tn_file_sync(fd, path, failure);
+    return status == TENON_OK ? tn_folder_sync(plan->folder, failure) : status;
+}
+
+/* Takes the one start there is: whoever makes the file may run the program, and nobody makes it twice. */
+static bool take_start(const struct keep_plan *plan, struct news *news)
+{
+    const struct memory memory = tn_memory(NULL);
+    struct failure failure;
+    char path[PATH_MAX];
+    int fd;
     bool taken;
 
-    if (fd < 0)
-        return false;
-    length = snprintf(line, sizeof line,
-                      "{\"process\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "},"
-                      "\"keeper\":{\"id\":%" PRId32 ",\"start\":%" PRId64 "}}\n",
-                      self.id, self.start, keeper.id, keeper.start);
-    taken = write(fd, line, (size_t)length) == length;
-    close(fd);
+    tn_failure_init(&failure, &memory, NULL);
+    fd = file_name(path, sizeof path, plan, "process") ? tn_file_open(path, FILE_WRITE_NEW, &failure) : -1;
+    taken = fd >= 0 && note_start(plan, fd, path, &failure) == TENON_OK;
+    if (!taken && failure.system_error != EEXIST) {
+        strcpy(news->stage, EXIT_START);
+        news->error = failure.system_error;
+        /* Nothing has run, so nothing was taken. */
+        if (fd >= 0)
+            unlink(path);
+    }
+    tn_file_close(&fd);
+    tn_failure_clear(&failure);
     return taken;
 }
 
@@ -103,7 +121,7 @@ static void become(const struct keep_plan *plan, char **command, struct news *ne
     setsid();
     /* First, so that whoever reads who was started can see whether the group keeps its limit. */
     joined = *plan->cgroup != '\0' && tn_group_join(&memory, plan->cgroup, (int32_t)getpid());
-    if (!take_start(plan))
+    if (!take_start(plan, news))
         return;
     if (!joined)
         limit_data(plan->data_bytes);

@@ -22,6 +22,7 @@ struct keep_plan {
 enum { KEEP_ARGUMENTS = 8 }; /* tenon-supervisor keep FOLDER ATTEMPT CGROUP DATA HOME PROGRAM, and then the command */
 
 /* What becomes of a start, as the keeper writes it to exit.N. */
+#define EXIT_START "start"     /* that it begins cannot be noted */
 #define EXIT_FOLDER "folder"   /* the folder to run in cannot be entered */
 #define EXIT_LOG "log"         /* the log cannot be written */
 #define EXIT_PROGRAM "program" /* the program cannot be run */

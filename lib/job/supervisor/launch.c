@@ -238,7 +238,8 @@ static void wait_for_start(struct supervision *s)
         note_running(s);
     else if (!take_up(s)) {
         /* Nor did it come between the two looks. */
-        fail_start(s, ENDED_NO_START, EAGAIN, NULL);
+        if (!read_exit(s))
+            fail_start(s, ENDED_NO_START, EAGAIN, NULL);
         system_reap(false, &alone);
     }
 }

@@ -70,6 +70,8 @@ void sweep(struct supervision *s);
 void begin_end(struct supervision *s, enum ended_by by, const char *detail, int64_t grace_ms);
 /* Takes notice of what somebody asked for in stop.json, and of signals. */
 void hear(struct supervision *s);
+/* Takes in what the keeper saw of the end; false where it has not written it. */
+bool read_exit(struct supervision *s);
 bool is_alive(const struct supervision *s, const struct process *process);
 
 /* ---- finish.c ---- */
