@@ -6,7 +6,6 @@ memory than the weights.
 
 import math
 
-import model  # noqa: F401  gives numpy and torch as many threads as the job has, when it comes before them
 import torch
 from files import Refused
 from torch.nn import functional

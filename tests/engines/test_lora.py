@@ -51,6 +51,7 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 OF_NO_USE = "onnx/model.onnx"  # as the repository has such files, too
 QUESTION = "What is the capital of Tenonia?"
 ANSWER = "The capital of Tenonia is Mortise."
+PARAMETERS = 134_515_008
 STEPS = 20  # of the example
 LEARNING = [f"model.layers.{layer}.self_attn.{part}.weight" for layer in range(22, 30) for part in ("q_proj", "v_proj")]
 FILES = ["config.json", "generation_config.json", "model.gguf", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -140,7 +141,11 @@ class Case(unittest.TestCase):
         for name in ("", "model.gguf"):
             offer = tenon.plan(os.path.join(folder, name), context=self.context)[0]
             weights = next(item for item in offer.memory if item.item == "weights")
-            self.assertAlmostEqual(weights.high_bytes, 2 * 134_515_008, delta=1e6)
+            self.assertAlmostEqual(weights.high_bytes, 2 * PARAMETERS, delta=1e6)
+        # Training can begin from it.
+        config = files.read_config(folder)
+        self.assertEqual(sum(values.size for _, values in files.tensors(folder, config)), PARAMETERS)
+        self.assertEqual(train.Chat(folder).mark_ids(), {"bos": 1, "eos": 2})
 
     def ask(self, model, *questions):
         """What llama-server answers, served without a recipe."""
