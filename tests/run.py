@@ -50,6 +50,7 @@ QUICK = {
     "job/test_accidents.py": "jobs through kills at random moments, full disks and nonsense",
     "inference/test_inference.py": "chat and completions",
     "workload/test_workload.py": "the example workload",
+    "torture/test_hostile.py": "answers of servers, spoilt at random in every way",
     "torture/test_token.py": "where tokens and keys go, on every flow, and who is told them",
     "bindings/test_generated.py": "the bindings' description and generated files",
     "bindings/test_python.py": "the Python binding",

@@ -1,10 +1,8 @@
 """Models are sized over HTTP from some kilobytes of headers, whatever the server does. TENON_BUILD names the build folder."""
 
-import base64
 import ctypes
 import json
 import os
-import struct
 import sys
 import tempfile
 import unittest
@@ -95,27 +93,6 @@ class Tenon:
         assert status == 0, status
 
 
-def text(value):
-    value = value.encode()
-    return struct.pack("<Q", len(value)) + value
-
-
-def number(key, value):
-    return text(key) + struct.pack("<II", 4, value)
-
-
-def gguf(tokens, elements):
-    """A GGUF file of one tensor in F16: its header, then noise of the right size."""
-    pairs = [text("general.architecture") + struct.pack("<I", 8) + text("llama"), number("llama.block_count", 22),
-             number("llama.embedding_length", 2048), number("llama.feed_forward_length", 5632),
-             number("llama.attention.head_count", 32), number("llama.attention.head_count_kv", 4), number("llama.vocab_size", tokens),
-             text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, tokens) + b"".join(text(f"token {one:09}") for one in range(tokens))]
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(pairs)) + b"".join(pairs)
-    head += text("w") + struct.pack("<IQIQ", 1, elements, 1, 0)
-    head += bytes(-len(head) % 32)
-    return {"parts": [{"base64": base64.b64encode(head).decode()}, {"size": 2 * elements + (-2 * elements) % 32, "seed": "gguf"}]}
-
-
 class RemoteModels(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -126,7 +103,8 @@ class RemoteModels(unittest.TestCase):
         huge = {f"layers.{one}.weight": ("BF16", [1 << 20, 1 << 18]) for one in range(2)}
         cls.hub.put_repository({"id": "acme/huge", "files": {
             "config.json": json.dumps(repositories.CONFIG), "model.safetensors": repositories.safetensors(huge, sha256="0" * 64)}})
-        cls.hub.put_repository({"id": "acme/gguf", "files": {"README.md": "# GGUF\n", "model-Q8_0.gguf": gguf(100000, 1 << 20)}})
+        cls.hub.put_repository({"id": "acme/gguf", "files": {
+            "README.md": "# GGUF\n", "model-Q8_0.gguf": repositories.gguf(100000, 1 << 20)}})
         long_names = {f"model.layers.{one}.a.rather.long.name.of.a.tensor.weight": ("BF16", [2]) for one in range(3000)}
         cls.hub.put_repository({"id": "acme/long", "files": {
             "config.json": json.dumps(repositories.CONFIG), "model.safetensors": repositories.safetensors(long_names)}})

@@ -33,6 +33,24 @@ def safetensors(tensors, seed="weights", metadata=None, sha256=None):
     return description
 
 
+def gguf(tokens, elements):
+    """A GGUF file of one tensor in F16: its header, then noise of the right size."""
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    def number(key, value):
+        return text(key) + struct.pack("<II", 4, value)
+
+    pairs = [text("general.architecture") + struct.pack("<I", 8) + text("llama"), number("llama.block_count", 22),
+             number("llama.embedding_length", 2048), number("llama.feed_forward_length", 5632),
+             number("llama.attention.head_count", 32), number("llama.attention.head_count_kv", 4), number("llama.vocab_size", tokens),
+             text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, tokens) + b"".join(text(f"token {one:09}") for one in range(tokens))]
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(pairs)) + b"".join(pairs)
+    head += text("w") + struct.pack("<IQIQ", 1, elements, 1, 0)
+    head += bytes(-len(head) % 32)
+    return {"parts": [{"base64": base64.b64encode(head).decode()}, {"size": 2 * elements + (-2 * elements) % 32, "seed": "gguf"}]}
+
+
 def small_model(identity="acme/small"):
     """Three commits on main, a branch, a tag and a pull request; regular and LFS files, folders, odd names, an empty file."""
     weights = {"embed.weight": ("F32", [256, 64]), "layers.0.weight": ("F32", [1024, 700]), "norm.weight": ("BF16", [64])}
