@@ -142,20 +142,27 @@ static bool serve_cache(struct item *item)
     return true;
 }
 
-/* As llama.cpp's log shows its compute buffer: with flash attention, and without, where scores of all tokens are kept. */
+/*
+ * As llama.cpp's log shows its compute buffer: at least a layer's with flash attention, where the server keeps the scores of last
+ * tokens only; older ones keep those of all tokens, and without flash attention there is what each head makes of each token.
+ */
 static void llama_buffer(struct item *item)
 {
     const struct model_shape *s = &item->facts->shape;
     int64_t context = tn_times(item->sizing->context, item->sizing->sequences), tokens = tn_least(UBATCH_TOKENS, context);
-    int64_t scores = tn_plus(tn_times(s->heads, context), 5 * s->hidden);
+    int64_t layer = tn_plus(tn_times(3, inner(s)), tn_times(5, s->hidden)), scores = tn_plus(s->vocab, s->hidden);
+    int64_t heads = tn_plus(tn_times(s->heads, context), tn_times(5, s->hidden));
 
-    item->low = tn_times(4 * tokens, tn_plus(s->vocab, s->hidden));
-    item->high = tn_most(item->low, tn_times(4 * tokens, scores));
-    tn_text_format(&item->formula, "4 bytes x %" PRId64 " tokens x (%" PRId64 " vocabulary + %" PRId64 " hidden)", tokens,
-                   s->vocab, s->hidden);
-    if (item->high > item->low)
-        tn_text_format(&item->formula, ", without flash attention x (%" PRId64 " heads x %" PRId64 " tokens + 5 x %" PRId64 ")",
-                       s->heads, context, s->hidden);
+    item->low = tn_plus(tn_times(4 * tokens, layer), tn_times(2 * tokens, item->sizing->context));
+    item->high = tn_most(item->low, tn_times(4 * tokens, tn_most(scores, heads)));
+    tn_text_format(&item->formula, "4 bytes x %" PRId64 " tokens x (3 x %" PRId64 " + 5 x %" PRId64 ") + 2 bytes x %" PRId64
+                   " x %" PRId64 " tokens", tokens, inner(s), s->hidden, tokens, item->sizing->context);
+    if (item->high > item->low && scores > heads)
+        tn_text_format(&item->formula, ", with scores of all tokens 4 bytes x %" PRId64 " x (%" PRId64 " vocabulary + %" PRId64 ")",
+                       tokens, s->vocab, s->hidden);
+    else if (item->high > item->low)
+        tn_text_format(&item->formula, ", without flash attention 4 bytes x %" PRId64 " x (%" PRId64 " heads x %" PRId64
+                       " tokens + 5 x %" PRId64 ")", tokens, s->heads, context, s->hidden);
 }
 
 static bool serve_activations(struct item *item)
@@ -348,7 +355,7 @@ static bool runtime(struct item *item)
         what = item->sizing->chips > 1 ? "the driver's context, libraries and buffers for the other chips"
                                        : "the driver's context and libraries";
     } else {
-        item->low = 64 * MIB;
+        item->low = (llama ? 24 : 64) * MIB;
         item->high = (llama ? 256 : 512) * MIB;
         what = llama ? "the server itself" : "from a small program to Python with PyTorch";
     }

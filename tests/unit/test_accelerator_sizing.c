@@ -278,7 +278,8 @@ static void test_activations(void **state)
     }
 }
 
-/* What llama.cpp has logged as its compute buffer on a CPU with batches of 512: with a short context or flash attention, and without. */
+/* What llama.cpp has logged as its compute buffer on a CPU with batches of 512; the most is an older one's, with a short context or
+   flash attention, and without. */
 static void test_llama_buffer(void **state)
 {
     struct model_facts facts = llama2(32, 4096, 14336, 32, 8);
@@ -288,11 +289,34 @@ static void test_llama_buffer(void **state)
     facts.format = MODEL_GGUF;
     facts.shape.vocab = 128256; /* Llama 3 8B: 258.50 MiB, 296.01 MiB */
     offer = offer_of(&facts, chips(MACHINE_CPU, 0, INT64_C(64) << 30, -1), (struct question){ .context = 4096 });
-    assert_int_equal(item_of(&offer, "activations")->low_bytes, 517 * 524288);
+    assert_int_equal(item_of(&offer, "activations")->low_bytes, INT64_C(128) << 20);
     assert_int_equal(item_of(&offer, "activations")->high_bytes, INT64_C(296) << 20);
     offer = offer_of(&facts, chips(MACHINE_CPU, 0, INT64_C(64) << 30, -1), (struct question){ .context = 2048 });
     assert_int_equal(item_of(&offer, "activations")->high_bytes, 517 * 524288);
     assert_int_equal(item_of(&offer, "kv_cache")->high_bytes, INT64_C(256) << 20);
+}
+
+/* SmolLM2-135M on a llama-server of 2026: 15.14, 18.64 and 22.64 MiB for one sequence, 16.64 MiB for four of 2048 tokens. */
+static void test_llama_server(void **state)
+{
+    static const struct {
+        int64_t context, sequences;
+        double logged; /* MiB */
+    } rows[] = { { 512, 1, 15.14 }, { 4096, 1, 18.64 }, { 8192, 1, 22.64 }, { 2048, 4, 16.64 } };
+    struct model_facts facts = llama2(30, 576, 1536, 9, 3);
+
+    (void)state;
+    facts.format = MODEL_GGUF;
+    facts.shape.vocab = 49152;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct offer offer = offer_of(&facts, chips(MACHINE_CPU, 0, INT64_C(64) << 30, -1),
+                                      (struct question){ .context = rows[i].context, .sequences = rows[i].sequences });
+        double low = (double)item_of(&offer, "activations")->low_bytes / (1 << 20);
+
+        assert_true(low > rows[i].logged - 0.05 && low < rows[i].logged + 0.05);
+        assert_int_equal(item_of(&offer, "kv_cache")->high_bytes, rows[i].context * rows[i].sequences * 23040);
+        assert_int_equal(item_of(&offer, "runtime")->low_bytes, 24 << 20);
+    }
 }
 
 /* ---- verdicts ---- */
@@ -574,6 +598,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_adapters_on_a_processor, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_activations, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_llama_buffer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_llama_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_verdicts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_heads, set_up, tear_down),
