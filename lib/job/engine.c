@@ -22,10 +22,15 @@ static const char *const safetensors_files[] = {
     "*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", NULL,
 };
 
+/* By itself it keeps up to 8 GiB of old conversations beside its slots: no plan would hold, and no limit of memory. */
+static const char *const llama_environment[] = { "LLAMA_ARG_CACHE_RAM=0", NULL };
+static const char *const vllm_environment[] = { NULL };
+
 static const struct serving_engine engines[] = {
-    { "llama-server", "GGUF", ".gguf", true, NULL, llama_command, "--ctx-size", true, "--parallel", "LLAMA_API_KEY", "/health" },
+    { "llama-server", "GGUF", ".gguf", true, NULL, llama_command, "--ctx-size", true, "--parallel", llama_environment,
+      "LLAMA_API_KEY", "/health" },
     { "vllm", "safetensors", ".safetensors", false, safetensors_files, vllm_command, "--max-model-len", false, "--max-num-seqs",
-      "VLLM_API_KEY", "/health" },
+      vllm_environment, "VLLM_API_KEY", "/health" },
 };
 
 enum { ENGINES = sizeof engines / sizeof engines[0] };

@@ -16,6 +16,7 @@ struct serving_engine {
     const char *context_option;     /* takes tokens of context ... */
     bool context_of_all;            /* ... of all sequences together, not of each */
     const char *sequences_option;   /* takes how many sequences there may be at once */
+    const char *const *environment; /* more variables, which the recipe's and the caller's replace; ends with NULL */
     const char *key_variable;       /* where it looks for its key */
     const char *health;
 };

@@ -164,6 +164,8 @@ static void an_engine_brings_its_command(void **state)
         assert_string_equal(json_string_value(json_array_get(words, 0)), ready.engine->program);
         assert_string_equal(json_string_value(json_array_get(words, json_array_size(words) - 1)), "2048");
         assert_string_equal(variable(spec, "variables", ready.engine->key_variable), "secret");
+        if (i == 0)
+            assert_string_equal(variable(spec, "variables", "LLAMA_ARG_CACHE_RAM"), "0");
         json_decref(spec);
     }
 }

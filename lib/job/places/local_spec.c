@@ -79,8 +79,11 @@ static void fill_variables(const struct ready_order *ready, struct environment *
     for (const struct pair *pair = order->visible; pair->name != NULL; pair++)
         tn_environment_set(environment, pair->name, pair->value);
     tn_contract_fill(&contract, environment);
-    if (ready->engine != NULL)
+    if (ready->engine != NULL) {
+        for (const char *const *pair = ready->engine->environment; *pair != NULL; pair++)
+            tn_environment_put(environment, *pair);
         tn_environment_set(environment, ready->engine->key_variable, ready->key);
+    }
     for (size_t i = 0; i < order->input_count; i++) {
         snprintf(name, sizeof name, "TENON_INPUT_%.100s", order->inputs[i].name);
         tn_environment_set(environment, name, ready->inputs[i]);
