@@ -85,13 +85,12 @@ void tn_process_signal(const struct process *process, int number, bool group)
 {
     /* To kill(), 0, 1 and what is below stand for more than one process. */
     bool one = process->id > 1;
+    /* While we hold a descriptor the id cannot be given to another, so the start time decides once; older systems have none. */
     int fd = one ? (int)syscall(SYS_pidfd_open, process->id, 0) : -1;
 
-    /* While we hold the descriptor the id cannot be given to another; so the start time decides once. */
-    if (fd >= 0 || (one && errno == ENOSYS)) {
-        if (tn_process_find(process->id).start == process->start)
-            kill(group ? -process->id : process->id, number);
-    } else if (one && group && errno == ESRCH)
+    if (one && tn_process_find(process->id).start == process->start)
+        kill(group ? -process->id : process->id, number);
+    else if (one && group && kill(process->id, 0) != 0 && errno == ESRCH)
         /* The leader is gone; its id stays taken as long as the group has members. */
         kill(-process->id, number);
     if (fd >= 0)
