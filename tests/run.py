@@ -64,6 +64,7 @@ FOREIGN = {
     "fuzz/test_fuzz.py": "libFuzzer on the same parsers",
     "interop/test_exchange_rust.py": "caches exchanged with the Rust crate hf-hub",
     "engines/test_lora.py": "a real model that learns on a processor, and llama-server before and after",
+    "torture/test_valgrind.py": "the unit tests under valgrind",
     "torture/test_threads.py": "ten contexts on ten threads under ThreadSanitizer",
     "interop/test_exchange_llama.py": "caches exchanged with llama-server -hf, and a real model served from one",
     "engines/test_llama_server.py": "a real model on llama.cpp's llama-server, asked by tenon and the openai client",

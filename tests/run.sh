@@ -17,7 +17,7 @@ libglib2.0-dev cmake python3 python3-clang python3-jinja2 python3-numpy python3-
 nginx-light tinyproxy-bin procps curl aria2"
 node="nodejs npm"
 # Of the second tier: compilers, and what a real model is trained with.
-foreign="clang libclang-rt-14-dev python3-torch libopenblas0-pthread"
+foreign="clang libclang-rt-14-dev valgrind python3-torch libopenblas0-pthread"
 rust="cargo-web"
 
 . tests/support/install.sh
