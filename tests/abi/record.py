@@ -1,5 +1,6 @@
-"""The interface on record, twice: as libabigail reads it from a library (tenon-X.Y.abi), and as lines of text from the header
-(tenon-X.Y.txt), which also hold the constants and need no tool. Run as a program it records the interface anew:
+"""The interface on record, three times: as libabigail reads it from a library (tenon-X.Y.abi), as lines of text from the header
+(tenon-X.Y.txt), which also hold the constants and need no tool, and as the header itself (tenon-X.Y.h), which programs of the
+tests are compiled against as those of users were. Run as a program it records the interface anew:
 
     /usr/bin/python3 tests/abi/record.py
 
@@ -74,7 +75,8 @@ def read_text(place):
 def main():
     read = header.read(HEADER)
     with tempfile.TemporaryDirectory() as folder:
-        written = {"abi": dump(hollow_library(read_text(HEADER), folder)), "txt": "\n".join(lines(read)) + "\n"}
+        written = {"abi": dump(hollow_library(read_text(HEADER), folder)), "txt": "\n".join(lines(read)) + "\n",
+                   "h": read_text(HEADER)}
     for ending, text in written.items():
         with open(path(read.version, ending), "w", encoding="utf-8") as file:
             file.write(text)

@@ -81,8 +81,12 @@ class Recorded(unittest.TestCase):
                         for name in glob.glob(os.path.join(HERE, "tenon-*.txt"))}
 
     def test_this_version_is_on_record(self):
-        for ending in ("txt", "abi"):
+        for ending in ("txt", "abi", "h"):
             self.assertTrue(os.path.exists(path(self.read.version, ending)), ANEW)
+
+    def test_recorded_headers_are_of_their_records(self):
+        for version, name in self.records.items():
+            self.assertEqual(lines(header.read(path(version, "h"))), read_text(name).splitlines(), ANEW)
 
     def test_the_header_is_the_recorded_one(self):
         recorded = read_text(path(self.read.version, "txt")).splitlines()

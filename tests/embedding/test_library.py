@@ -1,6 +1,7 @@
 """The built library in somebody else's process: what it exports and imports, what it leaves alone, what it gives back, how it
 stands fork, threads, plug-in hosts and callers of other versions, and how it is installed and found."""
 
+import glob
 import hashlib
 import os
 import re
@@ -231,6 +232,20 @@ class Sizes(Case):
 
     def test_the_same_header(self):
         installed.run(self.compile("sizes"), HUB, self.folder())
+
+    def test_the_recorded_headers(self):
+        # What users have compiled against, on this library: whole programs, and every struct.
+        recorded = sorted(glob.glob(os.path.join(ROOT, "tests", "abi", f"tenon-{DESCRIPTION['version'].split('.')[0]}.*.h")))
+        self.assertGreater(len(recorded), 0)
+        for path in recorded:
+            with self.subTest(os.path.basename(path)):
+                installed.run(self.build("sizes", read_text(path)), HUB, self.folder())
+                for compiler, source in Outside.SOURCES:
+                    folder = self.folder()
+                    write_text(read_text(path), folder, "tenon.h")
+                    program = installed.compile(Outside.source(source), os.path.join(folder, "program"), compiler=compiler,
+                                                include=[folder])
+                    installed.run(program, HUB, self.folder())
 
     def test_an_older_header(self):
         installed.run(self.build("sizes", older_header(), "-DOLDER"), HUB, self.folder())

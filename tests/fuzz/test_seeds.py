@@ -69,7 +69,7 @@ class Seeds(unittest.TestCase):
         self.assertLessEqual({os.path.basename(path) for path in glob.glob(os.path.join(HERE, "seeds", "*"))}, sources)
 
     def test_seeds_of_whole_flows_go_through(self):
-        """Or all that is made of them would only ever see refusals."""
+        # Or all that is made of them would only ever see refusals.
         self.assertEqual(self.told("hub").count("TENON_OK"), len(seeds.SEEDS["hub"]) - seeds.HUB_REFUSED)
         self.assertGreaterEqual(self.told("inference").count("TENON_OK"), 6)
         self.assertEqual(set(self.told("machine")), {"TENON_OK"})
