@@ -12,9 +12,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="meson ninja-build gcc g++ libc6-dev pkg-config binutils libcurl4-openssl-dev libjansson-dev libssl-dev libcmocka-dev libuv1-dev
-libglib2.0-dev cmake python3 python3-clang python3-jinja2 python3-numpy python3-venv libclang-14-dev abigail-tools ca-certificates openssl git
-nginx-light tinyproxy-bin procps curl aria2"
+packages="meson ninja-build gcc g++ libc6-dev pkg-config binutils libcurl4-openssl-dev libjansson-dev libssl-dev libcmocka-dev
+libuv1-dev libglib2.0-dev cmake python3 python3-clang python3-jinja2 python3-numpy python3-venv libclang-14-dev
+abigail-tools ca-certificates openssl git nginx-light tinyproxy-bin procps curl aria2"
 node="nodejs npm"
 # Of the second tier: compilers, and what a real model is trained with.
 foreign="clang libclang-rt-14-dev valgrind python3-torch libopenblas0-pthread"

@@ -323,7 +323,8 @@ class Outside(Case):
     def build_by_cmake(self, *options, **variables):
         """Both programs of the project, by CMake."""
         build = self.folder()
-        output_of("cmake", "-S", os.path.join(HERE, "outside"), "-B", build, "-G", "Ninja", *options, env=dict(os.environ, **variables))
+        output_of("cmake", "-S", os.path.join(HERE, "outside"), "-B", build, "-G", "Ninja", *options,
+                  env=dict(os.environ, **variables))
         output_of("cmake", "--build", build)
         return [os.path.join(build, name) for name in ("in-c", "in-cpp")]
 

@@ -88,7 +88,8 @@ static void insert_word(struct input *input)
     static const char *const words[] = { "..", "/../", "//", "null", "{}", "[]", "\"\"", "-1", "18446744073709551615",
                                          "9223372036854775807", "9223372036854775808", "1e999", "0.5", "\xef\xbb\xbf", "\xff\xfe",
                                          "\\u0000", "\\ud800", "\n\n", "\r", "data:", "%00", "%2e%2e%2f", "@", "*", "[", "CON",
-                                         ".incomplete", "\n====\n200\n\n{}", "302\nlocation: file:///etc/passwd\n", "content-length: 99\n" };
+                                         ".incomplete", "\n====\n200\n\n{}", "302\nlocation: file:///etc/passwd\n",
+                                         "content-length: 99\n" };
     const char *word = words[below(COUNT(words))];
 
     replace(input, below(input->size + 1), 0, word, strlen(word));

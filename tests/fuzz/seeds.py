@@ -475,7 +475,8 @@ SPEC = {
 }
 STATES = [
     folder({"job.json": text(JOB)}),
-    folder({"job.json": text(JOB), "spec.json": text(SPEC), "state.json": text(STATE), "log": b"loss 1\n{'loss': 0.5}\n\xff\xfe\rx"}),
+    folder({"job.json": text(JOB), "spec.json": text(SPEC), "state.json": text(STATE),
+            "log": b"loss 1\n{'loss': 0.5}\n\xff\xfe\rx"}),
     folder({"job.json": text(JOB), "spec.json": text(SPEC), "state.json": text(ENDED), "log": b"Traceback\n"}),
     folder({"job.json": text({**JOB, "mode": "serve"}), "spec.json": text({**SPEC, "port": 8000}),
             "state.json": text({**STATE, "mode": "serve"}), "ready.json": b'{"ready_ms": 5}'}),

@@ -37,8 +37,9 @@ class Seeds(unittest.TestCase):
     @staticmethod
     def run_target(target, folder, paths, rounds, **variables):
         """The target on files and on what is made of them; its last input stays in the folder."""
-        return subprocess.run([program_of(target), os.path.join(folder, "current"), str(rounds), *paths], capture_output=True, check=False,
-                              timeout=1200, env=dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1", **variables))
+        command = [program_of(target), os.path.join(folder, "current"), str(rounds), *paths]
+        return subprocess.run(command, capture_output=True, check=False, timeout=1200,
+                              env=dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1", **variables))
 
     def replay(self, target, rounds):
         with tempfile.TemporaryDirectory(dir=os.environ.get("TENON_TMP")) as folder:
@@ -46,7 +47,8 @@ class Seeds(unittest.TestCase):
             done = self.run_target(target, folder, paths, rounds)
             if done.returncode != 0:
                 with open(os.path.join(folder, "current"), "rb") as file:
-                    self.fail(f"status {done.returncode}\n{done.stderr.decode(errors='replace')[:6000]}\ninput: {file.read(4000)!r}")
+                    told = done.stderr.decode(errors="replace")[:6000]
+                    self.fail(f"status {done.returncode}\n{told}\ninput: {file.read(4000)!r}")
             return int(re.fullmatch(rb"(\d+) inputs\n", done.stdout)[1]), len(paths)
 
     def told(self, target):
