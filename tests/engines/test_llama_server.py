@@ -30,6 +30,7 @@ except environments.Missing as missing:
 import package
 import suite
 import tenon
+from simulator import Simulator
 from tenon import Cause, JobState, PieceKind
 from tool import Place
 
@@ -62,6 +63,25 @@ WEATHER = {"type": "function", "function": {
     "name": "weather", "description": "The weather at a place", "parameters": {
         "type": "object", "required": ["place", "unit"], "additionalProperties": False,
         "properties": {"place": {"enum": ["Ulm", "Bern"]}, "unit": {"enum": ["celsius", "fahrenheit"]}}}}}
+
+
+WORDS = [{"role": "user", "content": "one two three four"}]
+SHORT = {"messages": WORDS, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+QUESTIONS = [("/health", None), ("/v1/models", None), ("/v1/models/x", None), ("/v1/nothing", {}), ("/v1/chat/completions", None),
+             *[("/v1/chat/completions", body) for body in (
+                 b"{,}", b"[]", {}, {"messages": 7}, {"messages": [{"content": "x"}]}, {**SHORT, "n": 0}, {**SHORT, "n": 100},
+                 {**SHORT, "messages": [{"role": "king", "content": "x"}]},
+                 {**SHORT, "messages": [{"role": "user", "content": None}]},
+                 {**SHORT, "temperature": "hot"}, {**SHORT, "tools": [{"type": "function"}]}, {**SHORT, "colour": "red"},
+                 {**SHORT, "model": "other/model"}, {"messages": [{"role": "user", "content": "word " * 2 * CONTEXT}]},
+                 SHORT, {**SHORT, "stream": True}, {**SHORT, "stream": True, "stream_options": {"include_usage": True}})],
+             *[("/v1/completions", body) for body in (
+                 {}, {"prompt": "", "max_tokens": 2}, {"prompt": "one two", "max_tokens": 4, "ignore_eos": True},
+                 {"prompt": "one two three", "max_tokens": 4, "stream": True, "ignore_eos": True})]]
+# What tenon and its users look at.
+MEMBERS = {"status", "object", "data", "models", "id", "name", "model", "owned_by", "meta", "n_ctx", "n_params", "created",
+           "choices", "index", "message", "delta", "role", "content", "text", "finish_reason", "usage", "prompt_tokens",
+           "completion_tokens", "total_tokens", "prompt_tokens_details", "cached_tokens", "timings", "system_fingerprint"}
 
 hub = place = engine = None
 
@@ -120,11 +140,42 @@ def answer(job, prompt, parameters=EXACT, **options):
         return list(task), task.text
 
 
+def ask_shape(url, path, body, key):
+    """(status, text) of any question, be it JSON or bytes."""
+    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, content, {"Authorization": f"Bearer {key}", "Content-Type": "text/plain"})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as said:
+            return said.status, said.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def shape(said):
+    """What two servers that say different words have in common."""
+    def of(value):
+        if isinstance(value, dict):
+            return {name: of(item) for name, item in value.items() if name in MEMBERS}
+        return [of(value[0])] if isinstance(value, list) and value else type(value).__name__
+
+    status, text = said
+    if status >= 400:
+        error = json.loads(text)["error"]
+        return status, error["type"], sorted(error), bool(error["message"])
+    if not text.startswith("data: "):
+        return status, of(json.loads(text))
+    events = [event.removeprefix("data: ") for event in text.split("\n\n") if event]
+    return status, events[-1], [of(json.loads(events[at])) for at in (0, 1, -3, -2)]
+
+
 def of_kind(pieces, kind):
     return [piece for piece in pieces if piece.kind == kind]
 
 
 class Case(unittest.TestCase):
+    maxDiff = None
+
     @classmethod
     def setUpClass(cls):
         cls.context = tenon.Context(settings(), environment=False)
@@ -295,6 +346,17 @@ class Served(Case):
         answer = json.loads(text)
         self.assertEqual(set(answer), {"city", "people"})
         self.assertTrue(isinstance(answer["city"], str) and 0 <= answer["people"] <= 99, answer)
+
+    # ---- the simulator ----
+
+    def test_the_simulator_is_like_it(self):
+        """What tenon's other tests take for a llama-server answers the same questions alike: status, kind of error, members."""
+        with Simulator("inference") as simulator:
+            simulator.settings(server="llama", key=self.key, context=CONTEXT, models=[MODEL])
+            for path, body in QUESTIONS:
+                with self.subTest(path, body=str(body)[:100]):
+                    self.assertEqual(shape(ask_shape(simulator.url, path, body, self.key)),
+                                     shape(ask_shape(self.address.removesuffix("/v1"), path, body, self.key)))
 
     # ---- refusals ----
 

@@ -354,6 +354,16 @@ class Errors(OnTheSimulator):
         self.assertEqual((error.code, error.http_status), ("model_not_found", 404))
         self.assertIn("model's name", error.hint)
 
+    def test_a_question_that_is_too_long(self):
+        for server, status, code in (("openai", 400, "context_length_exceeded"), ("vllm", 400, "BadRequestError"), ("tgi", 422, "validation"),
+                                     ("llama", 400, "exceed_context_size_error")):
+            with self.subTest(server):
+                self.server.settings(server=server, context=2)
+                self.assertEqual(self.ask(self.url, "one two")[1], "onetwo")
+                error = self.fails(asking.ARGUMENT, "tokens", self.context.chat, self.url, "one two three")
+                self.assertEqual((error.http_status, error.code), (status, code))
+                self.assertEqual("context_tokens" in error.hint, server != "tgi")
+
     def test_a_pause_that_is_too_long(self):
         context = self.open("transport.wait_ms=1000")
         self.refuse(429, add_headers={"Retry-After": "7"})

@@ -183,6 +183,18 @@ class OnTheSimulator(unittest.TestCase):
                 self.chat()
             self.assertEqual(caught.exception.body, body)
 
+    def test_answers_in_the_manner_of_llama_cpp(self):
+        self.server.settings(server="llama")
+        self.answers({"pieces": ["Why ", "not?"], "usage": [11, 5]})
+        answer = self.chat(extra_body={"colour": "red"})
+        self.assertEqual((answer.choices[0].message.content, answer.usage.prompt_tokens_details.cached_tokens), ("Why not?", 0))
+        self.assertEqual(text_of(self.chat(stream=True)), "Why not?")
+        chunks = list(self.client.completions.create(model="tenon/simulated", prompt="", stream=True))
+        self.assertEqual((chunks[-1].choices[0].finish_reason, chunks[-1].usage.completion_tokens), ("stop", 5))
+        self.assertEqual([model.owned_by for model in self.client.models.list()], ["llamacpp"])
+        with self.assertRaises(openai.NotFoundError):
+            self.client.models.retrieve("tenon/simulated")
+
     def test_the_key(self):
         self.server.settings(key="the right one")
         self.assert_status(openai.AuthenticationError, 401, "invalid_api_key")

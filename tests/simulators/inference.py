@@ -1,9 +1,11 @@
 """A server of models with the calls of OpenAI: chat, completions, models and health. It says what the test has told it to say,
-whole or as a stream, in the manner of OpenAI, vLLM, TGI or llama.cpp, and is as strict as OpenAI about what it is asked.
+whole or as a stream, in the manner of OpenAI, vLLM, TGI or llama.cpp, and is as strict as OpenAI about what it is asked, or as
+lenient as llama.cpp.
 
     PUT /_simulator/answers    a list of ANSWER: one for each question in turn, the last one also for all that follow
     PUT /_simulator/settings   "server": "openai", "vllm", "tgi" or "llama"; "key": what must be sent, null for nothing;
-                               "models": [MODEL, ...], an id or an object; what is left out goes back to the defaults
+                               "models": [MODEL, ...], an id or an object; "context": how many words a question may have, null
+                               for any number; what is left out goes back to the defaults
     PUT /_simulator/raw        {"head", "text" or "hex", "piece"}: what is sent at the address `raw`, whatever is asked there, in
                                pieces of so many bytes; then the line is closed
 
@@ -45,7 +47,8 @@ import _server
 from _content import Bytes, Content
 
 CREATED = 1700000000
-SETTINGS = {"server": "openai", "key": None, "models": ["tenon/simulated"]}
+SETTINGS = {"server": "openai", "key": None, "models": ["tenon/simulated"], "context": None}
+SLOTS = 4  # questions that llama.cpp answers at once, and choices of one that it gives
 CHOICE = {"pieces": (), "reasoning": (), "tools": (), "stop": "stop", "endless": None}
 FORMS = {
     "stream": {"newline", "space", "mark", "comments", "lines", "insert", "error", "hold", "cut", "end", "done", "open", "line", "event"},
@@ -112,6 +115,36 @@ def check_members(body, known, refuse):
         refuse(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options")
 
 
+def check_as_llama(body, refuse):
+    """llama.cpp takes much that others refuse, looks at no member that it does not know, and takes what its templates cannot read
+    for a fault of its own."""
+    messages = body.get("messages", [] if "prompt" in body else None)
+    if messages is None:
+        refuse(400, "'messages' is required")
+    if not isinstance(messages, list):
+        refuse(400, "Expected 'messages' to be an array")
+    for message in messages:
+        if not isinstance(message, dict) or "role" not in message:
+            refuse(500, f"Failed to parse messages: Missing 'role' in message: {json.dumps(message)}")
+    for tool in body.get("tools") or []:
+        if not isinstance(tool, dict) or not isinstance(tool.get("function"), dict):
+            refuse(500, f"Failed to parse tools: Missing tool function: {json.dumps(tool)}")
+    for name in ("temperature", "top_p", "n", "seed"):
+        if not isinstance(body.get(name) or 0, (int, float)):
+            refuse(400, f"Field '{name}': [json.exception.type_error.302] type must be number, but is {type(body[name]).__name__}")
+    if not 1 <= body.get("n", 1) <= SLOTS:
+        refuse(400, f"Field 'n': Value must be between 1 <= value <= {SLOTS}, but got {body['n']}")
+
+
+def too_long(server, words, most):
+    """How a server refuses a question that is longer than its context: status, message, code, and members of its own."""
+    maximum = f"This model's maximum context length is {most} tokens. However, you requested {words} tokens."
+    return {"openai": (400, maximum, "context_length_exceeded", {}), "vllm": (400, maximum, None, {"type": "BadRequestError"}),
+            "tgi": (422, f"Input validation error: `inputs` must have less than {most} tokens. Given: {words}", None, {}),
+            "llama": (400, f"request ({words} tokens) exceeds the available context size ({most} tokens), try increasing it", None,
+                      {"type": "exceed_context_size_error", "n_prompt_tokens": words, "n_ctx": most})}[server]
+
+
 def check_messages(messages, refuse):
     if not messages:
         refuse(400, "Invalid 'messages': empty array", code="empty_array", param="messages")
@@ -140,7 +173,7 @@ def last_words(body):
     if "prompt" in body:
         prompt = body["prompt"]
         return prompt if isinstance(prompt, str) else str(prompt[0])
-    said = [message["content"] for message in body["messages"] if message["role"] == "user"] or [""]
+    said = [message.get("content") or "" for message in body["messages"] if message["role"] == "user"] or [""]
     return said[-1] if isinstance(said[-1], str) else "".join(part.get("text", "") for part in said[-1])
 
 
@@ -221,8 +254,8 @@ class Completion:
 class Reply:
     """One answer to one question, whole or in chunks."""
 
-    def __init__(self, form, number, model, choices, usage):
-        self._form, self._choices, self._tokens = form, choices, usage
+    def __init__(self, form, number, model, choices, usage, llama=False):
+        self._form, self._choices, self._tokens, self._llama = form, choices, usage, llama
         self._head = {"id": f"{form.prefix}{number}", "created": CREATED, "model": model, "system_fingerprint": "fp_simulated"}
 
     def _json(self, name, choices, **more):
@@ -230,15 +263,27 @@ class Reply:
 
     def _usage(self):
         asked, said = self._tokens
-        return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        usage = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        if not self._llama:
+            return {"usage": usage}
+        return {"usage": {**usage, "prompt_tokens_details": {"cached_tokens": 0}},
+                "timings": {"cache_n": 0, "prompt_n": asked, "prompt_ms": 50.5, "predicted_n": said, "predicted_ms": 31.25}}
 
     def whole(self):
         choices = [{"index": index, **self._form.whole(choice), "logprobs": None, "finish_reason": choice["stop"]}
                    for index, choice in enumerate(self._choices)]
-        return self._json(self._form.whole_name, choices, usage=self._usage())
+        return self._json(self._form.whole_name, choices, **self._usage())
 
     def chunk(self, index, part, stop=None):
-        return self._json(self._form.chunk_name, [{"index": index, **part, "logprobs": None, "finish_reason": stop}])
+        more = {} if self._llama and isinstance(self._form, Chat) else {"logprobs": None}
+        return self._json(self._form.chunk_name, [{"index": index, **part, **more, "finish_reason": stop}])
+
+    def _beside_stop(self, with_usage):
+        """llama.cpp ends a text that it continues with its usage, asked for or not, and an answer with the time that it took."""
+        if not self._llama:
+            return {}
+        usage = self._usage()
+        return usage if isinstance(self._form, Completion) else {} if with_usage else {"timings": usage["timings"]}
 
     def chunks(self, with_usage):
         """The chunks; several choices take turns."""
@@ -246,11 +291,11 @@ class Reply:
             for part in itertools.chain(self._form.first(), self._form.parts(choice)):
                 yield self.chunk(index, part)
             if choice["endless"] is None:
-                yield self.chunk(index, self._form.last(), choice["stop"])
+                yield {**self.chunk(index, self._form.last(), choice["stop"]), **self._beside_stop(with_usage)}
         for turn in itertools.zip_longest(*(one(index, choice) for index, choice in enumerate(self._choices))):
             yield from (chunk for chunk in turn if chunk is not None)
-        if with_usage:
-            yield self._json(self._form.chunk_name, [], usage=self._usage())
+        if with_usage and not (self._llama and isinstance(self._form, Completion)):
+            yield self._json(self._form.chunk_name, [], **self._usage())
 
     def endless(self):
         """The chunk that never ends, if there is one."""
@@ -377,20 +422,25 @@ class Inference(_server.Site):
     def finish(self, request, answer):
         answer.offer("X-Request-Id", f"req_{request.record['number']}")
 
-    def _refuse(self, status, message, code=None, param=None):
-        raise _server.Refused(_server.Answer.of_json(error_json(self._settings["server"], status, message, code, param), status))
+    def _refuse(self, status, message, code=None, param=None, more=None):
+        error = error_json(self._settings["server"], status, message, code, param)
+        if more:
+            error["error"].update(more)
+        raise _server.Refused(_server.Answer.of_json(error, status))
 
     def _route(self, request):
-        path = request.plain_path
+        path, llama = request.plain_path, self._settings["server"] == "llama"
         if (request.method, path) == ("GET", "/health"):
             return _server.Answer.of_json({"status": "ok"})
         if self._settings["key"] and request.headers.get("Authorization") != f"Bearer {self._settings['key']}":
-            self._refuse(401, "Incorrect API key provided.", "invalid_api_key")
+            self._refuse(401, "Invalid API Key" if llama else "Incorrect API key provided.", "invalid_api_key")
         routes = {"/v1/models": ("GET", self._list_models), "/v1/chat/completions": ("POST", self._chat),
                   "/v1/completions": ("POST", self._complete)}
         if path.startswith("/v1/models/"):
             routes[path] = ("GET", self._show_model)
         method, function = routes.get(path, (None, None))
+        if llama and (method != request.method or function == self._show_model):
+            self._refuse(404, "File Not Found")
         if function is None:
             self._refuse(404, f"Invalid URL ({request.method} {path})", "unknown_url")
         if method != request.method:
@@ -399,12 +449,16 @@ class Inference(_server.Site):
 
     def _models(self):
         extra = {"vllm": {"root": "tenon/simulated", "parent": None, "max_model_len": 4096},
-                 "llama": {"meta": {"n_ctx": 2048, "n_params": 134515008}}}.get(self._settings["server"], {})
+                 "llama": {"owned_by": "llamacpp", "meta": {"n_ctx": 2048, "n_ctx_train": 8192, "n_params": 134515008}}}.get(
+                     self._settings["server"], {})
         base = {"object": "model", "created": CREATED, "owned_by": "tenon", **extra}
         return [{"id": model, **base} if isinstance(model, str) else model for model in self._settings["models"]]
 
     def _list_models(self, request):
-        return _server.Answer.of_json({"object": "list", "data": self._models()})
+        models = self._models()
+        # llama.cpp lists them once more as Ollama does.
+        more = {"models": [{"name": model["id"], "model": model["id"], "type": "model"} for model in models if "id" in model]}
+        return _server.Answer.of_json({**(more if self._settings["server"] == "llama" else {}), "object": "list", "data": models})
 
     def _show_model(self, request):
         self._check_model(request.plain_path.removeprefix("/v1/models/"))
@@ -418,7 +472,8 @@ class Inference(_server.Site):
             self._refuse(404, f"The model `{name}` does not exist or you do not have access to it.", "model_not_found", "model")
 
     def _read(self, request, known):
-        if (request.headers.get("Content-Type") or "").partition(";")[0].strip() != "application/json":
+        llama = self._settings["server"] == "llama"
+        if not llama and (request.headers.get("Content-Type") or "").partition(";")[0].strip() != "application/json":
             self._refuse(400, "The body must be application/json.")
         try:
             body = json.loads(request.body)
@@ -427,28 +482,42 @@ class Inference(_server.Site):
         if not isinstance(body, dict):
             self._refuse(400, "We could not parse the JSON body of your request.")
         self.simulator.journal.update(request.record, json=body)
-        check_members(body, known, self._refuse)
+        if llama:
+            check_as_llama(body, self._refuse)
+        else:
+            check_members(body, known, self._refuse)
         self._check_model(body.get("model"))
         return body
 
+    def _check_length(self, body):
+        words, most = len(last_words(body).split()), self._settings["context"]
+        if most is not None and words > most:
+            status, message, code, more = too_long(self._settings["server"], words, most)
+            self._refuse(status, message, code, more=more)
+
     def _chat(self, request):
         body = self._read(request, CHAT)
-        check_messages(body.get("messages"), self._refuse)
-        check_tools(body.get("tools") or [], self._refuse)
+        if self._settings["server"] != "llama":
+            check_messages(body.get("messages"), self._refuse)
+            check_tools(body.get("tools") or [], self._refuse)
         return self._say(request, body, Chat)
 
     def _complete(self, request):
         body = self._read(request, COMPLETION)
-        if not body.get("prompt"):
+        if self._settings["server"] == "llama" and "prompt" not in body:
+            self._refuse(400, "[json.exception.out_of_range.403] key 'prompt' not found")
+        if self._settings["server"] != "llama" and not body.get("prompt"):
             self._refuse(400, "Missing required parameter: 'prompt'.", "missing_required_parameter", "prompt")
         return self._say(request, body, Completion)
 
     def _say(self, request, body, kind):
         server = self._settings["server"]
+        self._check_length(body)
         choices, usage = self._next_answer(body)
         if len(choices) == 1:
             choices = choices * (body.get("n") or 1)
-        reply = Reply(kind(server), next(self._numbers), body.get("model") or "tenon/simulated", choices, usage)
+        reply = Reply(kind(server), next(self._numbers), body.get("model") or "tenon/simulated", choices, usage,
+                      server == "llama")
         if not body.get("stream") or request.effects.get("whole"):
             return _server.Answer.of_json(reply.whole())
         chunks = list(reply.chunks((body.get("stream_options") or {}).get("include_usage")))
