@@ -329,8 +329,8 @@ static tenon_status open_run(struct run *run)
     char home[LONGEST_PATH];
     /* Nothing waits longer than it must, and a JSON answer of more than a megabyte is too large. */
     const char *const settings[] = { home, "transport.backoff_ms=0", "transport.retries=1", "transport.wait_ms=5",
-                                     "transport.idle_ms=20000", "transport.json_bytes=1048576", "hub.part_bytes=262144",
-                                     "hub.lock_ms=1000", NULL };
+                                     "transport.idle_ms=20000", "inference.idle_ms=20000", "transport.json_bytes=1048576",
+                                     "hub.part_bytes=262144", "hub.lock_ms=1000", NULL };
     tenon_logger logger = { .struct_size = sizeof logger, .level = TENON_LOG_DEBUG, .write = hear };
     tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .logger = &logger,
                                       .settings = settings };
