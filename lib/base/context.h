@@ -29,7 +29,7 @@ struct handle {
 };
 
 /* What other folders hang on a context; each is made when it is first needed. */
-enum attachment_slot { ATTACH_TRANSPORT, ATTACH_SLOTS_OF_TRANSPORT, ATTACH_WATCHER, ATTACH_SLOTS };
+enum attachment_slot { ATTACH_TRANSPORT, ATTACH_SLOTS_OF_TRANSPORT, ATTACH_WATCHER, ATTACH_FLUSHER, ATTACH_SLOTS };
 
 struct attachment {
     void *object;

@@ -22,6 +22,7 @@ void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task)
     fetch->co.context = context;
     fetch->co.status = TENON_OK;
     fetch->lock.fd = -1;
+    fetch->small = -1;
     tn_failure_init(&fetch->failure, memory, &context->secrets);
     tn_text_init(&fetch->place, memory, PATH_MAX);
     tn_text_init(&fetch->base, memory, PATH_MAX);
@@ -30,8 +31,16 @@ void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task)
     tn_text_init(&fetch->location, memory, 16 * 1024);
     tn_text_init(&fetch->cached, memory, PATH_MAX);
     tn_text_init(&fetch->memory, memory, SMALL);
+    tn_text_init(&fetch->scratch, memory, PATH_MAX);
     tn_copy_init(&fetch->copy, context);
     tn_partial_init(&fetch->partial, context);
+}
+
+/* The system tells once that the disk lost something: what is being made durable must be heard of before more is. */
+static bool may_note(struct fetch *fetch, struct failure *failure)
+{
+    tn_durable_wait(&fetch->durable, fetch->co.context);
+    return !fetch->flushing || tn_durable_end(&fetch->durable, fetch->path, failure) == TENON_OK;
 }
 
 /* What came before it failed, or was given up, stays for the next try, unless it is not what it should be. */
@@ -42,7 +51,7 @@ static void keep_what_came(struct fetch *fetch)
     tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
     if (fetch->failure.status == TENON_ERROR_INTEGRITY)
         tn_partial_discard(&fetch->partial);
-    else if (fetch->partial.data >= 0 && fetch->rounds > 0)
+    else if (fetch->partial.data >= 0 && fetch->rounds > 0 && may_note(fetch, &ignored))
         tn_partial_note(&fetch->partial, &fetch->written, &ignored);
     tn_failure_clear(&ignored);
 }
@@ -55,8 +64,10 @@ void tn_fetch_clear(struct fetch *fetch)
     tn_parts_clear(fetch);
     if (fetch->source == NULL && !tn_forked(fetch->co.context))
         keep_what_came(fetch);
+    tn_durable_stop(&fetch->durable);
     tn_timer_stop(fetch->co.context, &fetch->timer);
     tn_partial_release(&fetch->partial);
+    tn_placing_forget(fetch);
     tn_lock_release(&fetch->lock);
     tn_copy_stop(&fetch->copy);
     tn_hash_stop(&fetch->hash);
@@ -68,6 +79,7 @@ void tn_fetch_clear(struct fetch *fetch)
     tn_text_clear(&fetch->location);
     tn_text_clear(&fetch->cached);
     tn_text_clear(&fetch->memory);
+    tn_text_clear(&fetch->scratch);
     fetch->hub = NULL;
 }
 
@@ -198,6 +210,8 @@ static tenon_status start_over(struct fetch *fetch)
     unshow(fetch);
     tn_text_reset(&fetch->memory);
     tn_text_reset(&fetch->location);
+    tn_durable_stop(&fetch->durable);
+    fetch->flushing = false;
     fetch->written.count = 0;
     fetch->noted_bytes = 0;
     if (!fetch->in_memory)
@@ -320,15 +334,27 @@ static tenon_status judge_candidate(struct fetch *fetch)
 
 /* ---- its end ---- */
 
-/* All that came is durable before the lock is taken: others wait for that. */
-static tenon_status make_durable(struct fetch *fetch)
+/* All that came is durable before the lock is taken: others wait for that. Whoever fetches many files can go on meanwhile. */
+static tenon_status start_flush(struct fetch *fetch)
 {
-    tenon_status status = TENON_OK;
+    tenon_status status = fetch->in_memory ? tn_placing_write(fetch) : TENON_OK;
 
-    if (fetch->source != NULL)
-        status = tn_file_sync(fetch->partial.data, fetch->path, &fetch->failure);
-    else if (!fetch->in_memory)
-        status = tn_partial_note(&fetch->partial, &fetch->written, &fetch->failure);
+    if (status == TENON_OK) {
+        fetch->flushed = fetch->written;
+        tn_durable_start(&fetch->durable, fetch->co.context, fetch->in_memory ? fetch->small : fetch->partial.data, &fetch->co);
+        fetch->arrived = true;
+        if (fetch->co.waiter != NULL)
+            tn_co_wake(fetch->co.waiter);
+    }
+    return status;
+}
+
+static tenon_status end_flush(struct fetch *fetch)
+{
+    tenon_status status = tn_durable_end(&fetch->durable, fetch->path, &fetch->failure);
+
+    if (status == TENON_OK && fetch->source == NULL && !fetch->in_memory)
+        status = tn_partial_noted(&fetch->partial, &fetch->flushed, &fetch->failure);
     return status;
 }
 
@@ -414,7 +440,11 @@ static tenon_status fetch_step(struct co *co)
             keep_what_came(fetch);
     }
     if (status == TENON_OK)
-        status = make_durable(fetch);
+        status = start_flush(fetch);
+    if (status == TENON_OK) {
+        AWAIT(co, !tn_durable_running(&fetch->durable));
+        status = end_flush(fetch);
+    }
     set_deadline(fetch);
     if (status == TENON_OK)
         AWAIT(co, !tn_timer_running(&fetch->timer) && (status = take_lock(fetch)) != TENON_AGAIN);

@@ -10,6 +10,7 @@
 
 #include "cache.h"
 #include "copy.h"
+#include "durable.h"
 #include "file.h"
 #include "hash.h"
 #include "hub.h"
@@ -38,6 +39,7 @@ struct fetch {
     /* Where it is at its end. */
     struct text place;
     bool present;                         /* it was there already */
+    bool arrived;                         /* all of it came; only the disk is waited for, and who holds the lock */
 
     /* Inside. */
     struct text base;                     /* of the partial file */
@@ -48,6 +50,9 @@ struct fetch {
     int64_t deadline_ms;
     struct partial partial;
     struct ranges written;
+    struct ranges flushed;                /* what of it is being made durable */
+    struct durable durable;
+    bool flushing;                        /* the journal is to say so */
     struct hash hash;
     enum hash_kind hash_kind;
     bool hashes;                          /* the content id is a hash */
@@ -62,6 +67,8 @@ struct fetch {
     struct text location;                 /* where the hub led to */
     struct text cached;                   /* the same content in the cache, for a copy of it */
     struct text memory;                   /* a small file */
+    struct text scratch;                  /* what it is written to before it gets its name */
+    int small;                            /* that, open; -1 when it is not */
     bool in_memory;
     bool single;                          /* the server cannot do ranges */
     bool decode;                          /* the server compresses although not asked */

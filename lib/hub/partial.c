@@ -345,15 +345,17 @@ tenon_status tn_partial_claim(struct partial *partial, const char *base, int64_t
 
 /* ---- working ---- */
 
+tenon_status tn_partial_noted(struct partial *partial, const struct ranges *written, struct failure *failure)
+{
+    partial->durable = *written;
+    return write_slot(partial, true, failure);
+}
+
 tenon_status tn_partial_note(struct partial *partial, const struct ranges *written, struct failure *failure)
 {
     tenon_status status = tn_file_sync(partial->data, tn_text(&partial->data_path), failure);
 
-    if (status == TENON_OK) {
-        partial->durable = *written;
-        status = write_slot(partial, true, failure);
-    }
-    return status;
+    return status == TENON_OK ? tn_partial_noted(partial, written, failure) : status;
 }
 
 void tn_partial_heartbeat(struct partial *partial)
@@ -390,10 +392,8 @@ static void clear_away(const struct partial *partial)
 
 tenon_status tn_partial_finish(struct partial *partial, const char *path, struct failure *failure)
 {
-    tenon_status status = tn_file_sync(partial->data, tn_text(&partial->data_path), failure);
+    tenon_status status = tn_file_rename(tn_text(&partial->data_path), path, failure);
 
-    if (status == TENON_OK)
-        status = tn_file_rename(tn_text(&partial->data_path), path, failure);
     if (status == TENON_OK) {
         struct failure ignored;
 

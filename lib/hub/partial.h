@@ -37,13 +37,15 @@ void tn_partial_init(struct partial *partial, struct tenon_context *context);
  * earlier owner left.
  */
 tenon_status tn_partial_claim(struct partial *partial, const char *base, int64_t size, struct failure *failure);
-/* Makes written durable and says so in the journal. */
+/* Says in the journal that written is durable, which it is. */
+tenon_status tn_partial_noted(struct partial *partial, const struct ranges *written, struct failure *failure);
+/* Makes it durable first, and waits for that. */
 tenon_status tn_partial_note(struct partial *partial, const struct ranges *written, struct failure *failure);
 /* Says that its owner still lives. */
 void tn_partial_heartbeat(struct partial *partial);
 /* Nothing that was written counts any more. */
 tenon_status tn_partial_restart(struct partial *partial, struct failure *failure);
-/* Durable, and renamed to path at one moment; everything else goes. */
+/* What came, and is durable, is renamed to path at one moment; everything else goes. */
 tenon_status tn_partial_finish(struct partial *partial, const char *path, struct failure *failure);
 /* Somebody removed the data under its name (`hf cache prune` does): what was written gets another one. */
 tenon_status tn_partial_rescue(struct partial *partial, struct failure *failure);

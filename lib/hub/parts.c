@@ -6,7 +6,7 @@
 #include "metadata.h"
 #include "url.h"
 
-enum { SLICE = 1024 * 1024, NOTE_MS = 1000 };
+enum { SLICE = 1024 * 1024, NOTE_MS = 1000, AHEAD = 4 };
 
 tenon_status tn_parts_make(struct fetch *fetch)
 {
@@ -317,21 +317,46 @@ tenon_status tn_parts_begin(struct fetch *fetch)
     return fetch->in_memory ? TENON_OK : set_next_note(fetch);
 }
 
-/* After a while, or after as much as the setting says: neither is long to wait for the disk, nor much to fetch again. */
+/* What was being made durable is: the journal says so. */
+static tenon_status note(struct fetch *fetch)
+{
+    tenon_status status = tn_durable_end(&fetch->durable, fetch->path, &fetch->failure);
+
+    fetch->flushing = false;
+    return status == TENON_OK ? tn_partial_noted(&fetch->partial, &fetch->flushed, &fetch->failure) : status;
+}
+
+/* After a while, or after as much as the setting says: that is not much to fetch again. */
 static tenon_status note_if_due(struct fetch *fetch)
 {
     int64_t now = tn_now(fetch->co.context), bytes = tn_ranges_sum(&fetch->written);
     int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES);
     tenon_status status = TENON_OK;
 
-    if (fetch->in_memory || (now - fetch->noted_ms < NOTE_MS && bytes - fetch->noted_bytes < most))
+    if (fetch->in_memory || tn_durable_running(&fetch->durable))
         return TENON_OK;
-    if (bytes != fetch->noted_bytes)
-        status = tn_partial_note(&fetch->partial, &fetch->written, &fetch->failure);
-    else
+    if (fetch->flushing)
+        status = note(fetch);
+    if (status != TENON_OK || (now - fetch->noted_ms < NOTE_MS && bytes - fetch->noted_bytes < most))
+        return status;
+    if (bytes != fetch->noted_bytes) {
+        fetch->flushing = true;
+        fetch->flushed = fetch->written;
+        tn_durable_start(&fetch->durable, fetch->co.context, fetch->partial.data, &fetch->co);
+        if (!tn_durable_running(&fetch->durable))
+            status = note(fetch);
+    } else
         tn_partial_heartbeat(&fetch->partial);
     fetch->noted_bytes = bytes;
     return status == TENON_OK ? set_next_note(fetch) : status;
+}
+
+/* A disk that is slower than the network is waited for, lest too much would have to be fetched again. */
+static bool is_far_ahead(const struct fetch *fetch)
+{
+    int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES);
+
+    return fetch->flushing && tn_ranges_sum(&fetch->written) - tn_ranges_sum(&fetch->flushed) > AHEAD * most;
 }
 
 static int64_t bytes_here(const struct fetch *fetch)
@@ -356,9 +381,10 @@ tenon_status tn_parts_pump(struct fetch *fetch)
     if (status == TENON_OK)
         status = note_if_due(fetch);
     if (status == TENON_OK && bytes_here(fetch) < fetch->bytes) {
-        start_parts(fetch);
+        if (!is_far_ahead(fetch))
+            start_parts(fetch);
         status = TENON_AGAIN;
-    } else if (status == TENON_OK && (fetch->hashed < fetch->bytes || running))
+    } else if (status == TENON_OK && (fetch->hashed < fetch->bytes || running || fetch->flushing))
         status = TENON_AGAIN;
     return status;
 }

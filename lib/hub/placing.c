@@ -136,20 +136,65 @@ void tn_placing_clear_away(struct fetch *fetch)
 
 /* ---- into its place ---- */
 
-/* Writes a small file and gives it its name. */
-static tenon_status place_memory(struct fetch *fetch)
+static void name_scratch(struct fetch *fetch)
 {
-    struct text scratch;
     char chance[9];
-    tenon_status status;
 
-    tn_text_init(&scratch, &fetch->co.context->memory, PATH_MAX);
     tn_random_hex(fetch->co.context, chance, 8);
-    tn_text_format(&scratch, "%s.%s.tenon.incomplete", tn_text(&fetch->base), chance);
-    status = scratch.failed ? tn_fail_memory(&fetch->failure)
-                            : tn_file_replace_by(tn_text(&scratch), tn_text(&fetch->target), tn_text(&fetch->memory),
-                                                 fetch->memory.length, 0, true, &fetch->failure);
-    tn_text_clear(&scratch);
+    tn_text_reset(&fetch->scratch);
+    tn_text_format(&fetch->scratch, "%s.%s.tenon.incomplete", tn_text(&fetch->base), chance);
+}
+
+tenon_status tn_placing_write(struct fetch *fetch)
+{
+    tenon_status status = TENON_OK;
+
+    name_scratch(fetch);
+    if (fetch->scratch.failed)
+        return tn_fail_memory(&fetch->failure);
+    fetch->small = tn_file_open(tn_text(&fetch->scratch), FILE_WRITE_NEW, &fetch->failure);
+    if (fetch->small < 0)
+        return fetch->failure.status;
+    status = tn_file_write(fetch->small, tn_text(&fetch->memory), fetch->memory.length, fetch->path, &fetch->failure);
+    tn_text_clear(&fetch->memory);
+    return status;
+}
+
+void tn_placing_forget(struct fetch *fetch)
+{
+    struct failure ignored;
+
+    if (fetch->small < 0)
+        return;
+    tn_failure_init(&ignored, &fetch->co.context->memory, NULL);
+    if (!tn_forked(fetch->co.context))
+        tn_file_remove(tn_text(&fetch->scratch), &ignored);
+    tn_file_close(&fetch->small);
+    tn_failure_clear(&ignored);
+}
+
+static tenon_status name_small(struct fetch *fetch)
+{
+    tenon_status status = tn_file_rename(tn_text(&fetch->scratch), tn_text(&fetch->target), &fetch->failure);
+
+    if (status == TENON_OK)
+        tn_file_close(&fetch->small);
+    return status;
+}
+
+/* Gives a small file its name; one that somebody took for what a killed process had left is written again. */
+static tenon_status finish_small(struct fetch *fetch)
+{
+    tenon_status status = name_small(fetch);
+
+    if (status == TENON_ERROR_NOT_FOUND && !tn_placing_has_content(fetch)) {
+        tn_failure_clear(&fetch->failure);
+        name_scratch(fetch);
+        status = fetch->scratch.failed ? tn_fail_memory(&fetch->failure)
+                                       : tn_file_copy_open(fetch->small, fetch->path, tn_text(&fetch->scratch), &fetch->failure);
+        if (status == TENON_OK)
+            status = name_small(fetch);
+    }
     return status;
 }
 
@@ -182,7 +227,7 @@ tenon_status tn_placing_place(struct fetch *fetch)
     else if (fetch->target.failed)
         status = tn_fail_memory(&fetch->failure);
     else
-        status = fetch->in_memory ? place_memory(fetch) : finish(fetch);
+        status = fetch->in_memory ? finish_small(fetch) : finish(fetch);
     if (status == TENON_ERROR_NOT_FOUND && tn_placing_has_content(fetch)) {
         /* The lock lied: somebody was quicker, and took what we wrote for what a killed process had left. */
         tn_failure_clear(&fetch->failure);
@@ -192,6 +237,7 @@ tenon_status tn_placing_place(struct fetch *fetch)
     }
     if (status == TENON_OK)
         status = tn_placing_settle(fetch, !there);
+    tn_placing_forget(fetch);
     tn_lock_release(&fetch->lock);
     return status;
 }

@@ -21,6 +21,10 @@ tenon_status tn_placing_settle(struct fetch *fetch, bool fresh);
 void tn_placing_clear_away(struct fetch *fetch);
 /* Under the lock, which it lets go: what came gets its name. Somebody else may have been quicker. */
 tenon_status tn_placing_place(struct fetch *fetch);
+/* Writes a small file that has come to where it can be made durable; it is not kept in memory any more. */
+tenon_status tn_placing_write(struct fetch *fetch);
+/* Gives that up where it did not get its name. */
+void tn_placing_forget(struct fetch *fetch);
 /*
  * Why a file that had come could not be placed, where somebody removed the place: forgot the repository, say. It is not made
  * anew: of a snapshot other files would be missing in it.

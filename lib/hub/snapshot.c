@@ -10,6 +10,8 @@
 #include "pattern.h"
 #include "sweep.h"
 
+enum { WAITING = 56 };
+
 /* One of the files that are fetched side by side. */
 struct slot {
     struct fetch fetch;
@@ -32,6 +34,7 @@ struct snapshot {
     bool tree_is_new;
     struct slot *slots;
     int32_t slot_count;
+    int32_t at_once;    /* how many of them may be coming; more may wait for the disk */
     size_t next;        /* file to start next */
     size_t done;
 };
@@ -284,20 +287,23 @@ static tenon_status end_slot(struct snapshot *snapshot, struct slot *slot)
 static tenon_status pump(struct snapshot *snapshot)
 {
     tenon_status status = TENON_OK;
+    int32_t coming = 0;
 
     for (int32_t i = 0; i < snapshot->slot_count && status == TENON_OK; i++) {
         struct slot *slot = &snapshot->slots[i];
 
         if (slot->file != NULL && !tn_co_running(&slot->fetch.co))
             status = end_slot(snapshot, slot);
+        coming += slot->file != NULL && !slot->fetch.arrived;
     }
-    for (int32_t i = 0; i < snapshot->slot_count && status == TENON_OK; i++) {
+    for (int32_t i = 0; i < snapshot->slot_count && coming < snapshot->at_once && status == TENON_OK; i++) {
         struct tree_file *file = snapshot->next < snapshot->tree.count ? &snapshot->tree.files[snapshot->next] : NULL;
 
         if (snapshot->slots[i].file == NULL && file != NULL && tn_task_has_room(&snapshot->base.task) &&
             !is_under_way(snapshot, file)) {
             status = start_slot(snapshot, &snapshot->slots[i], file);
             snapshot->next++;
+            coming++;
         }
     }
     return status == TENON_OK && snapshot->done < snapshot->tree.count ? TENON_AGAIN : status;
@@ -307,7 +313,8 @@ static tenon_status make_slots(struct snapshot *snapshot)
 {
     struct tenon_context *context = snapshot->base.task.handle.context;
 
-    snapshot->slot_count = (int32_t)tn_setting_integer(&context->settings, SETTING_HUB_FILES);
+    snapshot->at_once = (int32_t)tn_setting_integer(&context->settings, SETTING_HUB_FILES);
+    snapshot->slot_count = snapshot->at_once + WAITING;
     snapshot->slots = tn_alloc_array(&context->memory, (size_t)snapshot->slot_count, sizeof *snapshot->slots);
     if (snapshot->slots == NULL)
         snapshot->slot_count = 0;

@@ -1,0 +1,178 @@
+#define _GNU_SOURCE
+#include "durable.h"
+
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "file.h"
+
+enum { MOST = 128, BATCH = 32 };
+
+struct flusher {
+    struct tenon_context *context;
+    aio_context_t aio;
+    struct source source; /* readable when something has ended */
+    struct link flushes;
+};
+
+struct flush {
+    struct link link;
+    struct durable *owner; /* NULL: nobody waits any more */
+};
+
+static void end_flush(struct flusher *flusher, struct flush *flush, int error)
+{
+    struct durable *owner = flush->owner;
+
+    tn_unlink(&flush->link);
+    tn_release(&flusher->context->memory, flush);
+    if (owner != NULL) {
+        owner->flush = NULL;
+        owner->error = error;
+        tn_co_wake(owner->waiter);
+    }
+}
+
+/* Hears what has ended, once so many have. */
+static void hear(struct flusher *flusher, long least)
+{
+    struct io_event ended[BATCH];
+    long count;
+
+    do {
+        count = syscall(SYS_io_getevents, flusher->aio, least, (long)BATCH, ended, NULL);
+        for (long i = 0; i < count; i++)
+            end_flush(flusher, (struct flush *)(uintptr_t)ended[i].data, ended[i].res < 0 ? (int)-ended[i].res : 0);
+    } while (count == BATCH || (count < 0 && errno == EINTR));
+}
+
+static void events_ready(struct source *source, unsigned events)
+{
+    uint64_t told;
+    ssize_t got = read(source->fd, &told, sizeof told);
+
+    (void)events;
+    (void)got;
+    hear(TN_CONTAINER(source, struct flusher, source), 0);
+}
+
+static void flusher_destroy(void *object)
+{
+    struct flusher *flusher = object;
+    struct tenon_context *context = flusher->context;
+    struct link *link;
+
+    /* Waits for what is under way. In a forked child it is the parent's. */
+    if (!tn_forked(context)) {
+        syscall(SYS_io_destroy, flusher->aio);
+        tn_source_unwatch(&context->loop, &flusher->source);
+    }
+    close(flusher->source.fd);
+    while ((link = tn_list_take(&flusher->flushes)) != NULL)
+        tn_release(&context->memory, TN_CONTAINER(link, struct flush, link));
+    tn_release(&context->memory, flusher);
+}
+
+static bool flusher_open(struct flusher *flusher, struct tenon_context *context)
+{
+    flusher->context = context;
+    flusher->source.ready = events_ready;
+    tn_list_init(&flusher->flushes);
+    flusher->source.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (flusher->source.fd < 0)
+        return false;
+    if (tn_source_watch(&context->loop, &flusher->source, TN_READABLE) == TENON_OK) {
+        if (syscall(SYS_io_setup, (long)MOST, &flusher->aio) == 0)
+            return true;
+        tn_source_unwatch(&context->loop, &flusher->source);
+    }
+    close(flusher->source.fd);
+    return false;
+}
+
+/* The context's flusher, made when it is first needed; NULL where there is none to be had. */
+static struct flusher *flusher_of(struct tenon_context *context)
+{
+    struct attachment *attachment = &context->attachments[ATTACH_FLUSHER];
+    struct flusher *flusher = attachment->object;
+
+    if (flusher != NULL)
+        return flusher;
+    flusher = tn_alloc(&context->memory, sizeof *flusher);
+    if (flusher == NULL || !flusher_open(flusher, context)) {
+        tn_release(&context->memory, flusher);
+        return NULL;
+    }
+    attachment->object = flusher;
+    attachment->destroy = flusher_destroy;
+    return flusher;
+}
+
+static bool submit(struct flusher *flusher, struct flush *flush, int fd)
+{
+    struct iocb order = { .aio_lio_opcode = IOCB_CMD_FDSYNC, .aio_flags = IOCB_FLAG_RESFD };
+    struct iocb *orders[] = { &order };
+
+    order.aio_fildes = (uint32_t)fd;
+    order.aio_resfd = (uint32_t)flusher->source.fd;
+    order.aio_data = (uintptr_t)flush;
+    return syscall(SYS_io_submit, flusher->aio, 1L, orders) == 1;
+}
+
+/* The flush of a file, under way; NULL where only waiting for it helps. */
+static struct flush *begin_flush(struct tenon_context *context, int fd)
+{
+    struct flusher *flusher = flusher_of(context);
+    struct flush *flush = flusher != NULL ? tn_alloc(&context->memory, sizeof *flush) : NULL;
+
+    if (flush == NULL || !submit(flusher, flush, fd)) {
+        tn_release(&context->memory, flush);
+        return NULL;
+    }
+    tn_list_add(&flusher->flushes, &flush->link);
+    return flush;
+}
+
+/* Waits; what became of it, as errno has it. */
+static int flush_now(struct tenon_context *context, int fd)
+{
+    struct failure failure;
+    int error;
+
+    tn_failure_init(&failure, &context->memory, NULL);
+    error = tn_file_sync(fd, "", &failure) == TENON_OK ? 0 : failure.system_error;
+    tn_failure_clear(&failure);
+    return error;
+}
+
+void tn_durable_start(struct durable *durable, struct tenon_context *context, int fd, struct co *waiter)
+{
+    tn_durable_stop(durable);
+    durable->waiter = waiter;
+    durable->flush = begin_flush(context, fd);
+    if (durable->flush != NULL)
+        durable->flush->owner = durable;
+    else
+        durable->error = flush_now(context, fd);
+}
+
+tenon_status tn_durable_end(const struct durable *durable, const char *path, struct failure *failure)
+{
+    return durable->error == 0 ? TENON_OK : tn_fail_system(failure, durable->error, "%s cannot be made durable", path);
+}
+
+void tn_durable_wait(struct durable *durable, struct tenon_context *context)
+{
+    while (durable->flush != NULL)
+        hear(flusher_of(context), 1);
+}
+
+void tn_durable_stop(struct durable *durable)
+{
+    if (durable->flush != NULL)
+        durable->flush->owner = NULL;
+    durable->flush = NULL;
+}

@@ -1,0 +1,217 @@
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "durable.h"
+
+enum { FILES = 300 };
+
+/* Waits for one file. */
+struct writer {
+    struct co co;
+    struct durable durable;
+    int fd;
+    bool done;
+};
+
+static tenon_context *context;
+static char *folder;
+
+static int set_up(void **state)
+{
+    (void)state;
+    context = test_open(NULL);
+    folder = test_folder_make();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tenon_context_free(context);
+    test_folder_remove(folder);
+    return 0;
+}
+
+static tenon_status wait_for_disk(struct co *co)
+{
+    struct writer *writer = TN_CONTAINER(co, struct writer, co);
+
+    CO_BEGIN(co);
+    tn_durable_start(&writer->durable, context, writer->fd, co);
+    AWAIT(co, !tn_durable_running(&writer->durable));
+    writer->done = true;
+    CO_END(co);
+    return TENON_OK;
+}
+
+static void start(struct writer *writer, int number)
+{
+    char name[16], *path;
+
+    snprintf(name, sizeof name, "%d", number);
+    path = test_join(folder, name);
+    memset(writer, 0, sizeof *writer);
+    writer->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(writer->fd, "content", 7), 7);
+    tn_co_start(&writer->co, context, wait_for_disk, NULL);
+    free(path);
+}
+
+static tenon_status outcome(const struct writer *writer)
+{
+    struct failure failure;
+    tenon_status status;
+
+    tn_failure_init(&failure, &context->memory, NULL);
+    status = tn_durable_end(&writer->durable, "the file", &failure);
+    assert_int_equal(failure.system_error, writer->durable.error);
+    tn_failure_clear(&failure);
+    return status;
+}
+
+/* More than the system takes at once: the others are waited for. */
+static void many_files_become_durable(void **state)
+{
+    struct writer *writers = calloc(FILES, sizeof *writers);
+    int done = 0;
+
+    (void)state;
+    for (int i = 0; i < FILES; i++)
+        start(&writers[i], i);
+    while (done < FILES) {
+        tn_loop_step(context, 1000);
+        done = 0;
+        for (int i = 0; i < FILES; i++)
+            done += writers[i].done;
+    }
+    for (int i = 0; i < FILES; i++) {
+        assert_int_equal(outcome(&writers[i]), TENON_OK);
+        close(writers[i].fd);
+    }
+    free(writers);
+}
+
+static void what_is_no_file_is_a_failure(void **state)
+{
+    struct writer writer = { .fd = -1 };
+    int ends[2];
+
+    (void)state;
+    tn_durable_start(&writer.durable, context, -1, NULL);
+    tn_durable_wait(&writer.durable, context);
+    assert_int_equal(outcome(&writer), TENON_ERROR_IO);
+    assert_int_equal(writer.durable.error, EBADF);
+    assert_int_equal(pipe(ends), 0);
+    tn_durable_start(&writer.durable, context, ends[1], NULL);
+    tn_durable_wait(&writer.durable, context);
+    assert_int_equal(outcome(&writer), TENON_ERROR_IO);
+    assert_int_equal(writer.durable.error, EINVAL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void one_can_be_waited_for(void **state)
+{
+    struct writer writers[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        start(&writers[i], i);
+    tn_loop_step(context, 0);
+    for (int i = 2; i >= 0; i--) {
+        tn_durable_wait(&writers[i].durable, context);
+        assert_false(tn_durable_running(&writers[i].durable));
+        assert_int_equal(outcome(&writers[i]), TENON_OK);
+        tn_co_stop(&writers[i].co);
+        close(writers[i].fd);
+    }
+}
+
+/* Who has stopped waiting is not looked for any more, whether the context goes on or not. */
+static void waiting_can_be_given_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct writer *writer = malloc(sizeof *writer);
+
+        start(writer, i);
+        tn_loop_step(context, 0);
+        tn_durable_stop(&writer->durable);
+        tn_durable_stop(&writer->durable);
+        assert_false(tn_durable_running(&writer->durable));
+        tn_co_stop(&writer->co);
+        close(writer->fd);
+        free(writer);
+        if (i == 10)
+            while (tn_loop_step(context, 20) == TENON_OK)
+                ;
+    }
+}
+
+static void forked_child_leaves_it_to_the_parent(void **state)
+{
+    struct writer writer;
+    pid_t child;
+    int status;
+
+    (void)state;
+    start(&writer, 0);
+    tn_loop_step(context, 0);
+    child = fork();
+    if (child == 0) {
+        tn_durable_stop(&writer.durable);
+        tenon_context_free(context);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    tn_durable_wait(&writer.durable, context);
+    assert_int_equal(outcome(&writer), TENON_OK);
+    tn_co_stop(&writer.co);
+    close(writer.fd);
+}
+
+static tenon_status flush_once(struct test_memory *counts)
+{
+    struct writer writer;
+    tenon_status status = test_try_open(&(struct test_hooks){ .memory = counts }, &context);
+
+    if (status != TENON_OK)
+        return status;
+    start(&writer, 0);
+    while (!writer.done)
+        tn_loop_step(context, 1000);
+    assert_int_equal(outcome(&writer), TENON_OK);
+    close(writer.fd);
+    tenon_context_free(context);
+    return TENON_OK;
+}
+
+static void without_memory_it_is_waited_for(void **state)
+{
+    tenon_context *kept = context;
+
+    (void)state;
+    test_every_failure(flush_once);
+    context = kept;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(many_files_become_durable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_file_is_a_failure, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_can_be_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(waiting_can_be_given_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(forked_child_leaves_it_to_the_parent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_it_is_waited_for, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
