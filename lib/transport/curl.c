@@ -1,5 +1,6 @@
 /* The engine over libcurl's multi handle: its sockets are watched by the context's loop, its timer is one of the loop's. */
 #include <curl/curl.h>
+#include <unistd.h>
 
 #include "curl_transfer.h"
 #include "exchange.h"
@@ -108,6 +109,19 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
         engine->starved = tn_transfer_of(easy)->starved = true;
     /* To say no would end all transfers, and libcurl 7.88 does not survive that where one has no connection yet. */
     return 0;
+}
+
+int tn_engine_close_socket(void *user, curl_socket_t fd)
+{
+    struct curl_engine *engine = user;
+
+    for (struct link *link = engine->sockets.next; link != &engine->sockets; link = link->next) {
+        struct watched_socket *socket = TN_CONTAINER(link, struct watched_socket, link);
+
+        if (socket->source.fd == fd && !tn_forked(engine->context))
+            tn_source_unwatch(&engine->context->loop, &socket->source);
+    }
+    return close(fd);
 }
 
 /* The timer keeps its place in the heap: libcurl would not survive that setting it fails while a transfer is added. */

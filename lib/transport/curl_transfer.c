@@ -195,6 +195,8 @@ static void set_network(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tn_url_is_tls(exchange->url) ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, tn_engine_close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->owner);
     /* A line that has been idle for long may be about to be closed. */
     if (exchange->once)
         curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)ONCE_IDLE_S);

@@ -42,4 +42,7 @@ void tn_transfer_finish(struct transfer *transfer, CURLcode code);
 void tn_transfer_moved(struct transfer *transfer);
 struct transfer *tn_transfer_of(CURL *easy);
 
+/* Not watched any more, then closed: libcurl tells of it only afterwards, when the number may be another thread's. */
+int tn_engine_close_socket(void *engine, curl_socket_t fd);
+
 #endif
