@@ -16,6 +16,7 @@ NAMES = ("..", ".", "", "/", "//", "../escaped", "../../escaped", "../../../../e
          ".cache/huggingface/download/config.json.metadata", ".cache/x", ".tenon/refs/heads/main", "config.json/below",
          "config.json", "CONFIG.JSON", "model.bin.incomplete", "refs/main", "blobs/x", "snapshots/x", ".no_exist/x", ".locks/x",
          "x.lock", "x.tmp")
+CLIMBING = tuple(name for name in NAMES if "../" in name or name.startswith("@OUTSIDE@"))
 IDS = ("0" * 40, "f" * 40, "0" * 64, "A" * 40, "a" * 39, "a" * 41, "a" * 63, "a" * 65, "../" + "a" * 37, "main", "refs/heads/main",
        "a" * 300, "da39a3ee5e6b4b0d3255bfef95601890afd80709", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
        "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391")
@@ -156,6 +157,22 @@ def _json(chance, answer):
     if body is NEVER:
         return NEVER
     answer.body = body
+    return None
+
+
+def _json_names(chance, answer):
+    """Hostile names just where names stand that become paths."""
+    try:
+        whole = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return NEVER
+    spots = [(holder, key) for holder, key in _spots(whole, []) if key in ("path", "rfilename")]
+    if not spots:
+        return NEVER
+    for holder, key in chance.sample(spots, min(len(spots), chance.choice((1, 1, 3)))):
+        name = chance.choice(NAMES if chance.random() < 0.5 else CLIMBING)
+        holder[key] = name if chance.random() < 0.7 else f"{holder[key]}/{name}"
+    answer.body = json.dumps(whole).encode()
     return None
 
 
@@ -410,7 +427,7 @@ def _choices(answer):
     if answer.method == "HEAD":
         return GENERAL
     if kind.startswith(b"application/json"):
-        return GENERAL + OF_BODY + (_json,) * 20 + (_deep_json, _large_json)
+        return GENERAL + OF_BODY + (_json,) * 20 + (_json_names,) * 10 + (_deep_json, _large_json)
     if kind.startswith(b"text/event-stream"):
         return GENERAL + OF_BODY + (_events,) * 20
     return GENERAL + OF_BODY * 2
