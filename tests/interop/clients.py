@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 
@@ -11,7 +13,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 
 import environments
-import servers
 
 
 class ClientError(Exception):
@@ -122,16 +123,18 @@ class LlamaClient:
 
     def begin(self, cache, repository, *options):
         """Fetch a repository's model, and serve it on a free port."""
-        self.port, = servers.free_ports(1)
-        self._log = os.path.join(self._home, f"llama-server-{self.port}.log")
-        command = [self._program, "-hf", repository, "--host", "127.0.0.1", "--port", str(self.port), "--threads", "1", *options]
+        command = [self._program, "-hf", repository, "--host", "127.0.0.1", "--port", "0", "--threads", "1", *options]
         environment = {**self._environment, "HF_HUB_CACHE": cache}
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log, self._log = tempfile.mkstemp(suffix=".log", dir=self._home)
+        with os.fdopen(log, "wb") as file:
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
 
     def result(self):
         """All that it said, when it has ended."""
         self._process.wait(300)
+        return self._said()
+
+    def _said(self):
         with open(self._log, encoding="utf-8", errors="replace") as log:
             return log.read()
 
@@ -139,9 +142,12 @@ class LlamaClient:
         """Whether it serves the model. It listens before it has one; one that has ended is none."""
         if self._process.poll() is not None:
             raise RuntimeError(f"llama-server ended: {self.result()}")
+        address = re.search(r"listening on (http://\S+)", self._said())
+        if not address:
+            return False
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"http://127.0.0.1:{self.port}/health") as answer:
+            with opener.open(f"{address.group(1)}/health") as answer:
                 return answer.status == 200
         except urllib.error.URLError:
             return False
