@@ -39,8 +39,6 @@ void tn_loop_clear(struct loop *loop)
         close(loop->epoll);
     loop->wake = -1;
     loop->epoll = -1;
-    tn_release(loop->memory, loop->timers);
-    loop->timers = NULL;
 }
 
 /* ---- coroutines ---- */
@@ -107,79 +105,88 @@ static int run_ready(struct loop *loop)
     return count;
 }
 
-/* ---- timers: a binary heap, the next one due on top ---- */
+/* ---- timers: a pairing heap, the next one due on top; nothing needs memory ---- */
 
-static void heap_put(struct loop *loop, size_t index, struct timer *timer)
+/* Of two heaps one: the later one becomes the first child of the other. */
+static struct timer *meld(struct timer *a, struct timer *b)
 {
-    loop->timers[index] = timer;
-    timer->place = index + 1;
-}
+    struct timer *first = b, *second = a;
 
-static void heap_up(struct loop *loop, size_t index)
-{
-    struct timer *timer = loop->timers[index];
-
-    while (index > 0 && loop->timers[(index - 1) / 2]->due_ms > timer->due_ms) {
-        heap_put(loop, index, loop->timers[(index - 1) / 2]);
-        index = (index - 1) / 2;
+    if (a != NULL && (b == NULL || a->due_ms <= b->due_ms)) {
+        first = a;
+        second = b;
     }
-    heap_put(loop, index, timer);
-}
-
-static void heap_down(struct loop *loop, size_t index)
-{
-    struct timer *timer = loop->timers[index];
-    size_t child;
-
-    while ((child = 2 * index + 1) < loop->timer_count) {
-        if (child + 1 < loop->timer_count && loop->timers[child + 1]->due_ms < loop->timers[child]->due_ms)
-            child++;
-        if (loop->timers[child]->due_ms >= timer->due_ms)
-            break;
-        heap_put(loop, index, loop->timers[child]);
-        index = child;
+    if (second != NULL) {
+        second->before = first;
+        second->next = first->child;
+        if (first->child != NULL)
+            first->child->before = second;
+        first->child = second;
     }
-    heap_put(loop, index, timer);
+    return first;
 }
 
-tenon_status tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co)
+static struct timer *take_apart(struct timer *timer)
+{
+    struct timer *next = timer != NULL ? timer->next : NULL;
+
+    if (timer != NULL)
+        timer->next = timer->before = NULL;
+    return next;
+}
+
+/* Of a row of children one heap: by twos, and then all of these, which is what makes it quick. */
+static struct timer *meld_all(struct timer *first)
+{
+    struct timer *twos = NULL, *all = NULL;
+
+    while (first != NULL) {
+        struct timer *second = take_apart(first), *rest = take_apart(second), *two = meld(first, second);
+
+        two->next = twos;
+        twos = two;
+        first = rest;
+    }
+    while (twos != NULL) {
+        struct timer *rest = take_apart(twos);
+
+        all = meld(all, twos);
+        twos = rest;
+    }
+    return all;
+}
+
+void tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co)
 {
     struct loop *loop = &context->loop;
 
     tn_timer_stop(context, timer);
-    if (loop->timer_count == loop->timer_room) {
-        size_t room = loop->timer_room == 0 ? 16 : 2 * loop->timer_room;
-        struct timer **timers = tn_resize(loop->memory, loop->timers, room * sizeof *timers);
-
-        if (timers == NULL)
-            return TENON_ERROR_MEMORY;
-        loop->timers = timers;
-        loop->timer_room = room;
-    }
     timer->due_ms = tn_later(tn_now(context), after_ms);
     timer->co = co;
-    heap_put(loop, loop->timer_count++, timer);
-    heap_up(loop, loop->timer_count - 1);
-    if (loop->timers[0] == timer)
+    timer->set = true;
+    loop->timers = meld(loop->timers, timer);
+    if (loop->timers == timer)
         tn_loop_hint(loop);
-    return TENON_OK;
 }
 
 void tn_timer_stop(struct tenon_context *context, struct timer *timer)
 {
     struct loop *loop = &context->loop;
-    size_t index = timer->place - 1;
-    struct timer *last;
+    struct timer *children = timer->child, *before = timer->before;
 
-    if (timer->place == 0)
+    if (!timer->set)
         return;
-    timer->place = 0;
-    last = loop->timers[--loop->timer_count];
-    if (last != timer) {
-        heap_put(loop, index, last);
-        heap_up(loop, index);
-        heap_down(loop, last->place - 1);
-    }
+    if (before == NULL)
+        loop->timers = NULL;
+    else if (before->child == timer)
+        before->child = timer->next;
+    else
+        before->next = timer->next;
+    if (timer->next != NULL)
+        timer->next->before = before;
+    timer->set = false;
+    timer->child = timer->next = timer->before = NULL;
+    loop->timers = meld(loop->timers, meld_all(children));
 }
 
 static int run_timers(struct tenon_context *context)
@@ -188,8 +195,8 @@ static int run_timers(struct tenon_context *context)
     int64_t now = tn_now(context);
     int count = 0;
 
-    while (loop->timer_count > 0 && loop->timers[0]->due_ms <= now) {
-        struct timer *timer = loop->timers[0];
+    while (loop->timers != NULL && loop->timers->due_ms <= now) {
+        struct timer *timer = loop->timers;
 
         tn_timer_stop(context, timer);
         if (timer->fire != NULL)
@@ -314,8 +321,8 @@ int64_t tn_loop_timeout(struct tenon_context *context)
 
     if (!tn_list_empty(&loop->ready))
         timeout = 0;
-    else if (loop->timer_count > 0 && loop->timers[0]->due_ms < TN_NEVER) {
-        timeout = loop->timers[0]->due_ms - tn_now(context);
+    else if (loop->timers != NULL && loop->timers->due_ms < TN_NEVER) {
+        timeout = loop->timers->due_ms - tn_now(context);
         if (timeout < 0)
             timeout = 0;
     }

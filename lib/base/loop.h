@@ -15,9 +15,12 @@
 /* A timer wakes its coroutine, or calls its function, once. */
 struct timer {
     int64_t due_ms;
-    size_t place; /* 1 + index in the heap; 0 when it is not set */
     struct co *co;
     void (*fire)(struct timer *timer);
+    bool set;
+    struct timer *child;  /* in the heap: the first that is due later */
+    struct timer *next;   /* among its parent's children */
+    struct timer *before; /* the child before it, or its parent; NULL on top */
 };
 
 enum { TN_READABLE = 1, TN_WRITABLE = 2 };
@@ -36,9 +39,7 @@ struct loop {
     bool woken; /* the wake descriptor is readable by our own doing */
     bool stepping;
     struct link ready; /* coroutines that can go on */
-    struct timer **timers;
-    size_t timer_count;
-    size_t timer_room;
+    struct timer *timers; /* the next one due; NULL for none */
     struct epoll_event *batch; /* events being handled now */
     int batch_count;
 };
@@ -64,13 +65,13 @@ static inline int64_t tn_later(int64_t now_ms, int64_t after_ms)
     return now_ms > TN_NEVER - after_ms ? TN_NEVER : now_ms + after_ms;
 }
 
-/* Sets a timer anew, TN_NEVER to keep its place only. Needs memory, and so can fail, only where it is not set. */
-tenon_status tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co);
+/* Sets a timer, or sets it anew; TN_NEVER for one that does not ring. */
+void tn_timer_set(struct tenon_context *context, struct timer *timer, int64_t after_ms, struct co *co);
 void tn_timer_stop(struct tenon_context *context, struct timer *timer);
 
 static inline bool tn_timer_running(const struct timer *timer)
 {
-    return timer->place != 0;
+    return timer->set;
 }
 
 /* Watches a descriptor for events (TN_READABLE, TN_WRITABLE); again to change them. */

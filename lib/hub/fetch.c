@@ -115,9 +115,8 @@ static tenon_status take_lock(struct fetch *fetch)
         status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process has been downloading it for too long",
                          fetch->path);
         tn_hint(&fetch->failure, "Wait for it, or end it; the lock is %s.", tn_text(&fetch->lock_path));
-    } else if (status == TENON_AGAIN &&
-               tn_timer_set(fetch->co.context, &fetch->timer, LOCK_POLL_MS, &fetch->co) != TENON_OK)
-        status = tn_fail_memory(&fetch->failure);
+    } else if (status == TENON_AGAIN)
+        tn_timer_set(fetch->co.context, &fetch->timer, LOCK_POLL_MS, &fetch->co);
     return status;
 }
 
@@ -143,8 +142,8 @@ static tenon_status wait_for_owner(struct fetch *fetch)
                          fetch->path);
         tn_hint(&fetch->failure, "Wait for it, or end it; the file beside %s with .j in its name says which process it is.",
                 tn_text(&fetch->base));
-    } else if (tn_timer_set(fetch->co.context, &fetch->timer, 2 * LOCK_POLL_MS, &fetch->co) != TENON_OK)
-        status = tn_fail_memory(&fetch->failure);
+    } else
+        tn_timer_set(fetch->co.context, &fetch->timer, 2 * LOCK_POLL_MS, &fetch->co);
     return status;
 }
 
@@ -236,7 +235,9 @@ static tenon_status start_round(struct fetch *fetch)
     }
     if (status == TENON_OK)
         status = start_hash(fetch);
-    return status == TENON_OK ? tn_parts_begin(fetch) : status;
+    if (status == TENON_OK)
+        tn_parts_begin(fetch);
+    return status;
 }
 
 /* ---- from a folder ---- */

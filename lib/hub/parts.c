@@ -305,16 +305,16 @@ static tenon_status catch_up(struct fetch *fetch)
     return status;
 }
 
-static tenon_status set_next_note(struct fetch *fetch)
+static void set_next_note(struct fetch *fetch)
 {
     fetch->noted_ms = tn_now(fetch->co.context);
-    return tn_timer_set(fetch->co.context, &fetch->timer, NOTE_MS, &fetch->co) == TENON_OK ? TENON_OK
-                                                                                           : tn_fail_memory(&fetch->failure);
+    tn_timer_set(fetch->co.context, &fetch->timer, NOTE_MS, &fetch->co);
 }
 
-tenon_status tn_parts_begin(struct fetch *fetch)
+void tn_parts_begin(struct fetch *fetch)
 {
-    return fetch->in_memory ? TENON_OK : set_next_note(fetch);
+    if (!fetch->in_memory)
+        set_next_note(fetch);
 }
 
 /* What was being made durable is: the journal says so. */
@@ -348,7 +348,8 @@ static tenon_status note_if_due(struct fetch *fetch)
     } else
         tn_partial_heartbeat(&fetch->partial);
     fetch->noted_bytes = bytes;
-    return status == TENON_OK ? set_next_note(fetch) : status;
+    set_next_note(fetch);
+    return status;
 }
 
 /* A disk that is slower than the network is waited for, lest too much would have to be fetched again. */

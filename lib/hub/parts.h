@@ -23,7 +23,7 @@ tenon_status tn_parts_make(struct fetch *fetch);
 void tn_parts_stop(struct fetch *fetch);
 void tn_parts_clear(struct fetch *fetch);
 /* A round begins: what comes of a large file is noted every now and then. */
-tenon_status tn_parts_begin(struct fetch *fetch);
+void tn_parts_begin(struct fetch *fetch);
 /* One look at everything: TENON_AGAIN while bytes are missing, TENON_OK when all are here and hashed. */
 tenon_status tn_parts_pump(struct fetch *fetch);
 

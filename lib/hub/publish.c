@@ -128,8 +128,8 @@ static tenon_status take_lock(struct publish *publish)
         status = tn_fail(&task->failure, TENON_ERROR_BUSY, "%s: another process has been publishing to it for too long",
                          publish->base.repository.id);
         tn_hint(&task->failure, "Wait for it, or end it; the lock is %s.", tn_text(&path));
-    } else if (status == TENON_AGAIN && tn_timer_set(task->handle.context, &publish->timer, LOCK_POLL_MS, &task->co) != TENON_OK)
-        status = tn_fail_memory(&task->failure);
+    } else if (status == TENON_AGAIN)
+        tn_timer_set(task->handle.context, &publish->timer, LOCK_POLL_MS, &task->co);
     tn_text_clear(&path);
     return status;
 }

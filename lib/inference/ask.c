@@ -59,13 +59,15 @@ static tenon_status answer_begun(struct request *request)
     struct ask *ask = request->owner;
     struct text type;
     size_t length;
+    bool known;
 
     tn_text_init(&type, &request->context->memory, 1024);
     tn_response_header(request, "content-type", &type);
+    known = !type.failed || type.full;
     length = strcspn(tn_text(&type), "; \t");
     ask->streams = length == strlen(wanted) && strncasecmp(tn_text(&type), wanted, length) == 0;
     tn_text_clear(&type);
-    return TENON_OK;
+    return known ? TENON_OK : tn_fail_memory(&ask->task.failure);
 }
 
 static tenon_status take_events(struct ask *ask, const char *bytes, size_t size)
@@ -74,7 +76,7 @@ static tenon_status take_events(struct ask *ask, const char *bytes, size_t size)
 
     /* The end of the line is awaited, so that it can be used again; but not for ever. */
     if (status == TENON_OK && ask->answer.ended && !tn_timer_running(&ask->patience))
-        status = tn_timer_set(ask->task.handle.context, &ask->patience, PATIENCE_MS, &ask->task.co);
+        tn_timer_set(ask->task.handle.context, &ask->patience, PATIENCE_MS, &ask->task.co);
     return status;
 }
 

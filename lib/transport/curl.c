@@ -124,13 +124,13 @@ int tn_engine_close_socket(void *user, curl_socket_t fd)
     return close(fd);
 }
 
-/* The timer keeps its place in the heap: libcurl would not survive that setting it fails while a transfer is added. */
 static int set_timer(CURLM *multi, long after_ms, void *user)
 {
     struct curl_engine *engine = user;
 
     (void)multi;
-    return tn_timer_set(engine->context, &engine->timer, after_ms < 0 ? TN_NEVER : after_ms, NULL) == TENON_OK ? 0 : -1;
+    tn_timer_set(engine->context, &engine->timer, after_ms < 0 ? TN_NEVER : after_ms, NULL);
+    return 0;
 }
 
 /* ---- what the engine does ---- */
@@ -213,15 +213,13 @@ static struct curl_engine *engine_new(struct tenon_context *context)
     engine->timer.fire = timer_fired;
     tn_list_init(&engine->transfers);
     tn_list_init(&engine->sockets);
-    if (tn_timer_set(context, &engine->timer, TN_NEVER, NULL) != TENON_OK || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        tn_timer_stop(context, &engine->timer);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         tn_release(&context->memory, engine);
         return NULL;
     }
     engine->multi = curl_multi_init();
     if (engine->multi == NULL) {
         curl_global_cleanup();
-        tn_timer_stop(context, &engine->timer);
         tn_release(&context->memory, engine);
         return NULL;
     }

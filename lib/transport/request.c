@@ -208,9 +208,7 @@ static tenon_status request_step(struct co *co)
             break;
         tn_policy_note(request, pause);
         tn_failure_clear(&request->failure);
-        status = tn_timer_set(co->context, &request->pause, pause, co);
-        if (status != TENON_OK)
-            break;
+        tn_timer_set(co->context, &request->pause, pause, co);
         AWAIT(co, !tn_timer_running(&request->pause));
     }
     CO_END(co);

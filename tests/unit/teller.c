@@ -41,8 +41,7 @@ static tenon_status teller_step(struct co *co)
     tn_task_stage(&teller->task, "telling", "an item");
     for (teller->told = 0; teller->told < teller->telling.rows + teller->telling.bytes; teller->told++) {
         if (teller->telling.pause_ms > 0) {
-            if (tn_timer_set(co->context, &teller->timer, teller->telling.pause_ms, co) != TENON_OK)
-                return tn_fail_memory(&teller->task.failure);
+            tn_timer_set(co->context, &teller->timer, teller->telling.pause_ms, co);
             AWAIT(co, !tn_timer_running(&teller->timer));
         }
         AWAIT(co, tn_task_has_room(&teller->task));

@@ -62,8 +62,7 @@ static tenon_status walk(struct co *co)
     say(walker->name);
     AWAIT(co, look(walker));
     say(walker->name);
-    if (tn_timer_set(co->context, &walker->pause, 10, co) != TENON_OK)
-        return TENON_ERROR_MEMORY;
+    tn_timer_set(co->context, &walker->pause, 10, co);
     AWAIT(co, !tn_timer_running(&walker->pause));
     say(".");
     CO_END(co);

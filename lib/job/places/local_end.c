@@ -150,9 +150,8 @@ static tenon_status take_lock(struct removal *removal)
 
     if (status == TENON_AGAIN && removal->rounds++ >= UNLOCK_ROUNDS)
         status = tn_fail(failure, TENON_ERROR_BUSY, "somebody else holds the job %s", removal->job->id);
-    if (status == TENON_AGAIN &&
-        tn_timer_set(removal->task.handle.context, &removal->timer, UNLOCK_MS, &removal->task.co) != TENON_OK)
-        status = tn_fail_memory(failure);
+    if (status == TENON_AGAIN)
+        tn_timer_set(removal->task.handle.context, &removal->timer, UNLOCK_MS, &removal->task.co);
     tn_release(failure->memory, path);
     return status;
 }

@@ -125,7 +125,7 @@ static void look_around(tenon_job *job)
     tn_job_log_changed(job);
 }
 
-static tenon_status rest(tenon_job *job)
+static void rest(tenon_job *job)
 {
     struct local_job *local = job->inside;
     struct tenon_context *context = job->handle.context;
@@ -134,21 +134,21 @@ static tenon_status rest(tenon_job *job)
     if (local->must_probe && local->probe == NULL && local->probe_due_ms < due)
         due = local->probe_due_ms;
     local->rounds = 0;
-    return tn_timer_set(context, &local->timer, due - tn_now(context), &job->co);
+    tn_timer_set(context, &local->timer, due - tn_now(context), &job->co);
 }
 
 tenon_status tn_local_follow(struct co *co)
 {
     struct tenon_job *job = TN_CONTAINER(co, struct tenon_job, co);
     struct local_job *local = job->inside;
-    tenon_status status = TENON_OK;
 
     CO_BEGIN(co);
     tn_watch_folder(&local->watch, co->context, local->folder, co);
     local->look_due_ms = 0;
     local->over = false;
     look_around(job);
-    while (goes_on(job) && (status = rest(job)) == TENON_OK) {
+    while (goes_on(job)) {
+        rest(job);
         /* Whoever wakes us has a reason to; so the first step after this one goes on. */
         AWAIT(co, local->rounds++ > 0);
         look_around(job);
@@ -157,5 +157,5 @@ tenon_status tn_local_follow(struct co *co)
     tn_timer_stop(co->context, &local->timer);
     tn_job_changed(job);
     CO_END(co);
-    return status;
+    return TENON_OK;
 }
