@@ -324,6 +324,7 @@ tenon_status tenon_context_open(const tenon_context_options *given, tenon_contex
         goto done;
     }
     context->memory = memory;
+    context->memory.missed = &context->missed;
     context->process = getpid();
     context->loop.epoll = context->loop.wake = -1;
     context->loop.memory = &context->memory;

@@ -42,6 +42,7 @@ struct tenon_context {
     _Atomic(struct handle *) graveyard;
     pid_t process;
     struct memory memory;
+    uint64_t missed; /* how often there was no memory */
     tenon_logger logger;
     tenon_clock clock;
     struct settings settings;

@@ -204,12 +204,17 @@ static const char *fixed_message(tenon_status status)
     return message;
 }
 
+const char *tn_failure_message(const struct failure *failure)
+{
+    return failure->message != NULL ? failure->message : fixed_message(failure->status);
+}
+
 tenon_status tn_failure_row(const struct failure *failure, tenon_error *row)
 {
     tenon_error full = { .struct_size = sizeof full };
 
     full.status = failure->status;
-    full.message = failure->message != NULL ? failure->message : fixed_message(failure->status);
+    full.message = tn_failure_message(failure);
     full.hint = failure->hint;
     full.code = failure->code;
     full.request_id = failure->request_id;

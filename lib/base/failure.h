@@ -41,6 +41,8 @@ void tn_failure_set_code(struct failure *failure, const char *code);
 void tn_failure_set_request_id(struct failure *failure, const char *id);
 /* Hands the detail from one failure to another; returns its status. */
 tenon_status tn_failure_move(struct failure *to, struct failure *from);
+/* Its message; for one that has none, what its status means. */
+const char *tn_failure_message(const struct failure *failure);
 tenon_status tn_failure_row(const struct failure *failure, tenon_error *row);
 
 /* The values that no log line and no message may hold: tokens, keys. */

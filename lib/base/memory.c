@@ -32,7 +32,7 @@ static void system_release(void *user, void *block)
 
 struct memory tn_memory(const tenon_allocator *allocator)
 {
-    struct memory memory = { NULL, system_allocate, system_resize, system_release };
+    struct memory memory = { NULL, system_allocate, system_resize, system_release, NULL };
 
     if (allocator != NULL) {
         memory.user = allocator->user;
@@ -43,13 +43,21 @@ struct memory tn_memory(const tenon_allocator *allocator)
     return memory;
 }
 
+/* Counts what was wanted and not to be had. */
+static void *counted(const struct memory *memory, void *block)
+{
+    if (block == NULL && memory->missed != NULL)
+        (*memory->missed)++;
+    return block;
+}
+
 void *tn_alloc(const struct memory *memory, size_t size)
 {
     void *block;
 
     if (size == 0)
         size = 1;
-    block = memory->allocate(memory->user, size);
+    block = counted(memory, memory->allocate(memory->user, size));
     if (block != NULL)
         memset(block, 0, size);
     return block;
@@ -64,7 +72,7 @@ void *tn_alloc_array(const struct memory *memory, size_t count, size_t size)
 
 void *tn_resize(const struct memory *memory, void *block, size_t size)
 {
-    return memory->resize(memory->user, block, size == 0 ? 1 : size);
+    return counted(memory, memory->resize(memory->user, block, size == 0 ? 1 : size));
 }
 
 void tn_release(const struct memory *memory, void *block)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tenon.h"
 
@@ -12,6 +13,7 @@ struct memory {
     void *(*allocate)(void *user, size_t size);
     void *(*resize)(void *user, void *memory, size_t size);
     void (*release)(void *user, void *memory);
+    uint64_t *missed; /* how often there was none, where that is counted; NULL: nowhere */
 };
 
 /* Takes the caller's allocator, or malloc and its sisters where that is NULL. */

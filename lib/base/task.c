@@ -68,6 +68,7 @@ tenon_status tn_task_new(struct tenon_context *context, const struct operation *
     tn_failure_init(&task->failure, &context->memory, &context->secrets);
     tn_text_init(&task->text, &context->memory, TEXT_LIMIT);
     tn_text_init(&task->bytes, &context->memory, 2 * TEXT_LIMIT);
+    task->missed = context->missed;
     memcpy(out, &task, sizeof task);
     return TENON_OK;
 }
@@ -90,6 +91,9 @@ static tenon_status task_step(struct co *co)
     struct tenon_task *task = TN_CONTAINER(co, struct tenon_task, co);
     tenon_status status = task->operation->step(co);
 
+    /* Who had no memory to look for something cannot say that it is not there. */
+    if (status == TENON_ERROR_OFFLINE && co->context->missed > task->missed)
+        status = tn_fail_memory(&task->failure);
     if (status != TENON_AGAIN) {
         if (status < 0 && task->failure.status != status) {
             tn_failure_clear(&task->failure);

@@ -43,6 +43,7 @@ struct tenon_task {
     bool drops; /* the reader wants only the end */
     bool part;  /* of another operation: the caller does not know it */
     bool cleared;
+    uint64_t missed;   /* how often the context had had no memory before */
 
     struct text text;
     char *json;

@@ -9,9 +9,9 @@
  *   chat    a question to the target
  *
  * Each line of the standard input is one round: "N once KEY" or "N good KEY". The Nth allocation of the context fails, or it
- * and all later ones; 0: none does. A job has that key, and finds it in MARK. Then the same is done once more in the same
- * context with memory that does not fail, with the key "KEY again"; with "only" in place of "once" it is not. Each round
- * prints one line of JSON:
+ * and all later ones; 0: none does. A job has that key, but none where it is "once", and finds it in MARK. Then the same is
+ * done once more in the same context with memory that does not fail, with the key "KEY again"; with "only" in place of "once"
+ * it is not. Each round prints one line of JSON:
  *
  *   {"asked": allocations, "left": blocks not given back, "first": {...}, "again": {...}}, both with
  *   "status", and where they have it "message", "job" (its id), "text"
@@ -44,6 +44,7 @@ struct round {
     struct memory memory;
     tenon_context *context;
     const char *key;
+    int keyed; /* the job has it for its own, too */
     json_t *result; /* of the scenario under way */
 };
 
@@ -162,7 +163,7 @@ static tenon_status submit(struct round *round, int serves, tenon_job **job)
 {
     char mark[256];
     const char *environment[] = { mark, NULL }, *id;
-    tenon_job_options options = { .struct_size = sizeof options, .recipe = round->arguments->recipe, .key = round->key,
+    tenon_job_options options = { .struct_size = sizeof options, .recipe = round->arguments->recipe, .key = round->keyed ? round->key : NULL,
                                   .environment = environment };
     tenon_status status;
 
@@ -275,7 +276,8 @@ static json_t *run(struct round *round)
 
 static void play(const struct arguments *arguments, size_t fail_at, const char *how, const char *key)
 {
-    struct round round = { .arguments = arguments, .memory = { .fail_at = fail_at, .for_good = strcmp(how, "good") == 0 }, .key = key };
+    struct round round = { .arguments = arguments, .memory = { .fail_at = fail_at, .for_good = strcmp(how, "good") == 0 }, .key = key,
+                           .keyed = strcmp(how, "once") != 0 };
     json_t *first, *again;
     size_t asked;
     char other[256];

@@ -55,7 +55,7 @@ tenon_allocator test_allocator(struct test_memory *counts)
 
 struct memory test_memory(struct test_memory *counts)
 {
-    return (struct memory){ counts, counting_allocate, counting_resize, counting_release };
+    return (struct memory){ counts, counting_allocate, counting_resize, counting_release, NULL };
 }
 
 static void fail_once(tenon_status (*scenario)(struct test_memory *counts), size_t fail_at, bool for_good)

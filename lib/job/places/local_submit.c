@@ -342,8 +342,7 @@ static void note_failure(const struct submission *s)
     const struct failure *failure = &s->failure;
     int32_t cause = failure->status == TENON_ERROR_DISK_FULL ? TENON_CAUSE_DISK : s->cause;
 
-    note_end(s, TENON_JOB_FAILED, cause, failure->message != NULL ? failure->message : tenon_status_name(failure->status),
-             failure->hint != NULL ? failure->hint : "");
+    note_end(s, TENON_JOB_FAILED, cause, tn_failure_message(failure), failure->hint != NULL ? failure->hint : "");
 }
 
 static void submission_free(struct submission *s)
@@ -416,24 +415,47 @@ static tenon_status begin(tenon_job *job, struct order *order, struct lock *lock
     return TENON_OK;
 }
 
+/* Of a job that nobody was told of nothing is left. Where it has a key, whoever submits it again goes on with it. */
+static void forget_claim(const struct order *order, const char *name)
+{
+    struct failure ignored;
+    struct text folder;
+
+    if (order->key != NULL)
+        return;
+    tn_failure_init(&ignored, &order->context->memory, NULL);
+    tn_text_init(&folder, &order->context->memory, PATH_MAX);
+    tn_local_jobs(order->context, &folder);
+    tn_text_format(&folder, "/%s", name);
+    if (!folder.failed)
+        tn_folder_remove(tn_text(&folder), &ignored);
+    tn_text_clear(&folder);
+    tn_failure_clear(&ignored);
+}
+
 tenon_status tn_local_submit(struct order *order, tenon_job **out)
 {
     char name[LOCAL_HEX + 1];
     struct lock lock = { -1 };
     tenon_job *job = NULL;
     tenon_status status = check_order(order);
+    bool ours;
 
     if (status == TENON_OK)
         status = tn_local_claim(order, name, &lock);
+    ours = lock.fd >= 0;
     if (status == TENON_OK)
         status = tn_local_handle(order->context, name, &job);
-    if (status == TENON_OK && lock.fd >= 0)
+    if (status == TENON_OK && ours)
         status = begin(job, order, &lock);
     else
         tn_lock_release(&lock);
     if (status == TENON_OK)
         *out = job;
-    else
+    else {
         tn_job_drop(job);
+        if (ours)
+            forget_claim(order, name);
+    }
     return status;
 }
