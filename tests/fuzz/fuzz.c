@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "path.h"
 
 const struct memory *fuzz_memory(void)
 {
@@ -90,6 +91,64 @@ void fuzz_empty_folder(void)
     fuzz_folder();
     remove_folder();
     HOLDS(mkdir(folder, 0700) == 0);
+}
+
+/* How many folders a link may go up from there. */
+static size_t depth_of(const char *path)
+{
+    size_t depth = 0;
+
+    for (; *path != '\0'; path++)
+        depth += *path == '/';
+    return depth;
+}
+
+/* Does it stay below root? Every file that is laid out lies in true folders, so that counting is enough. */
+static bool stays(const char *path, const char *target)
+{
+    size_t up = 0;
+
+    while (strncmp(target, "../", 3) == 0) {
+        target += 3;
+        up++;
+    }
+    return tn_path_is_safe(target, NULL) && up <= depth_of(path);
+}
+
+/* A name may be there already, or go through a file or a link: then it is left out. */
+static void put(const char *root, const char *name, const char *target, const char *content)
+{
+    char path[PATH_MAX], parent[PATH_MAX], *real;
+    struct failure failure;
+
+    if (!tn_path_is_safe(name, NULL) || strlen(name) > 1000 || (target != NULL && !stays(name, target)))
+        return;
+    tn_failure_init(&failure, fuzz_memory(), NULL);
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (tn_folder_make(parent, 0700, &failure) == TENON_OK && (real = realpath(parent, NULL)) != NULL) {
+        if (strcmp(real, parent) == 0 && target != NULL)
+            tn_link_make(target, path, &failure);
+        else if (strcmp(real, parent) == 0)
+            tn_file_replace(path, content, strlen(content), 0600, false, &failure);
+        free(real);
+    }
+    tn_failure_clear(&failure);
+}
+
+bool fuzz_lay_out(const char *root, const uint8_t *bytes, size_t size)
+{
+    bool begins = size > 5 && memcmp(bytes, "==== ", 5) == 0;
+    char *text = begins ? fuzz_text(bytes + 5, size - 5) : NULL, *at = text;
+
+    while (begins && *at != '\0') {
+        char *next = fuzz_cut(at, "\n==== "), *content = fuzz_cut(at, "\n"), *target = fuzz_cut(at, " -> ");
+
+        put(root, at, *target != '\0' ? target : NULL, content);
+        at = next;
+    }
+    free(text);
+    return begins;
 }
 
 /* ---- a context ---- */

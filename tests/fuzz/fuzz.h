@@ -41,6 +41,11 @@ const char *fuzz_folder(void);
 /* Makes it empty again. */
 void fuzz_empty_folder(void);
 /*
+ * Lays out files below root: each stands in the input behind a line "==== PATH", a link is a line "==== PATH -> TARGET". What
+ * would lead out of root is left out. False where the input does not begin so.
+ */
+bool fuzz_lay_out(const char *root, const uint8_t *bytes, size_t size);
+/*
  * A context with fuzz_folder()/home for its home, that reads no environment and repeats little. Its clock stands still but
  * where nobody has anything to do: then it jumps to what is waited for. There is one context at a time.
  */

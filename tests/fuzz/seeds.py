@@ -418,8 +418,10 @@ CONFIGS = [
 
 
 def folder(files):
-    """Files as one input: each behind a line with its name."""
-    return b"\n".join(b"==== " + name.encode() + b"\n" + content for name, content in files.items())
+    """Files as one input: each behind a line with its name. A text is where a link leads to."""
+    def rest(content):
+        return b"\n" + content if isinstance(content, bytes) else b" -> " + content.encode() + b"\n"
+    return b"\n".join(b"==== " + name.encode() + rest(content) for name, content in files.items())
 
 
 JOB = {
@@ -514,6 +516,51 @@ MACHINES = [
     }),
 ]
 
+MODEL = "hub/models--acme--small"
+SNAPSHOT = f"{MODEL}/snapshots/{COMMIT}"
+HISTORY = "repositories/acme/small/.tenon"
+LISTED = {"format_version": 1, "files": {"config.json": {"size": len(SMALL), "blob_id": git_id(SMALL)}}}
+OURS = hashlib.sha256(LARGE).hexdigest()
+CACHES = [
+    folder({
+        f"{MODEL}/refs/main": COMMIT.encode(),
+        f"{MODEL}/blobs/{git_id(SMALL)}": SMALL,
+        f"{SNAPSHOT}/config.json": f"../../blobs/{git_id(SMALL)}",
+        f"{MODEL}/trees/{COMMIT}.json": text(LISTED),
+        f"{MODEL}/.no_exist/{COMMIT}/gone.txt": b"",
+    }),
+    folder({
+        f"{MODEL}/refs/main": COMMIT.encode(),
+        f"{MODEL}/refs/refs/pr/1": COMMIT.encode(),
+        f"{MODEL}/blobs/{SHA}": "../../blobs/00/" + SHA,
+        f"hub/blobs/00/{SHA}": b"not what its name says",
+        f"hub/blobs/00/{SHA}.refs": b"models--acme--small\n",
+        f"{SNAPSHOT}/a/weights.bin": f"../../../blobs/{SHA}",
+        f"{SNAPSHOT}/config.json": SMALL,
+        f"{MODEL}/blobs/{OURS}.0123abcd.tenon.incomplete": LARGE[:20],
+        f"{MODEL}/blobs/{OURS}.j1.tenon.incomplete": b"tenon-partial 1\n",
+        f"{MODEL}/blobs/{SHA}.incomplete": b"half",
+        "hub/version.txt": b"1",
+        "hub/datasets--x": b"",
+        "hub/.locks/models--acme--small/x.lock": b"",
+    }),
+    folder({"repositories/acme/small/config.json": SMALL, "repositories/acme/small/a/b.txt": b"x", "here/config.json": SMALL,
+            "here/.cache/huggingface/download/config.json.metadata": f"{COMMIT}\n{git_id(SMALL)}\n1700000000.5\n".encode()}),
+    folder({
+        f"{HISTORY}/refs/heads/main": COMMIT.encode(),
+        f"{HISTORY}/refs/heads/a/b": COMMIT.encode(),
+        f"{HISTORY}/commits/{COMMIT}.json": text({"format": 1, "parent": "", "message": "", "created_ms": 1,
+                                                  "files": {"m.bin": {"size": len(LARGE), "sha256": OURS}}}),
+        f"{HISTORY}/blobs/{OURS}": LARGE,
+        f"{HISTORY}/view": COMMIT.encode(),
+        "repositories/acme/small/m.bin": LARGE,
+        "here/m.bin": b"another",
+        "here/new/file.txt": b"new",
+    }),
+    folder({f"{MODEL}/refs/main": b"../../../x", f"{MODEL}/snapshots/evil": "../../..", f"{MODEL}/blobs": "../..",
+            "hub/models--a--..": b""}),
+]
+
 PARTIAL = lines(
     "tenon-partial 1",
     "data BASE.0123abcd.tenon.incomplete",
@@ -540,6 +587,7 @@ SEEDS = {
     ],
     "tree": TREE,
     "hub": HUB,
+    "cache": CACHES,
     "inference": INFERENCE,
     "events": [
         chunk(content="a") + STOP + DONE,

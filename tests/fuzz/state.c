@@ -1,45 +1,18 @@
 /*
  * The folder of a local job, as an earlier or later version, a crash or somebody's editor may have left it: its files stand in
- * the input, each behind a line "==== NAME". Whoever looks gets a report that is sound, or an error in words; and what a
+ * the input, as fuzz.h says. Whoever looks gets a report that is sound, or an error in words; and what a
  * supervisor reads of it is whole or refused.
  */
 #include "fuzz.h"
 
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "file.h"
 #include "json.h"
 #include "job.h"
 #include "local_job.h"
 #include "supervisor/spec.h"
-
-static const char *const files[] = { LOCAL_JOB, LOCAL_SPEC, LOCAL_STATE, LOCAL_READY, LOCAL_STOP, LOCAL_LOG };
-
-static void put(const char *folder, const char *name, const char *content)
-{
-    struct failure failure;
-    char path[PATH_MAX];
-
-    tn_failure_init(&failure, fuzz_memory(), NULL);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    HOLDS(tn_file_replace(path, content, strlen(content), 0600, false, &failure) == TENON_OK);
-    tn_failure_clear(&failure);
-}
-
-/* Writes the files that are named, and no others. */
-static void lay_out(const char *folder, char *text)
-{
-    while (*text != '\0') {
-        char *next = fuzz_cut(text, "\n==== "), *content = fuzz_cut(text, "\n");
-
-        for (size_t i = 0; i < COUNT(files); i++)
-            if (strcmp(text, files[i]) == 0)
-                put(folder, files[i], content);
-        text = next;
-    }
-}
 
 static void check_row(const tenon_job_report *row)
 {
@@ -124,24 +97,17 @@ static void ask(tenon_context *context)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    char folder[PATH_MAX], *text;
-    struct failure failure;
+    char folder[PATH_MAX];
     tenon_context *context;
 
-    if (size < 5 || memcmp(bytes, "==== ", 5) != 0)
-        return -1;
     fuzz_empty_folder();
-    tn_failure_init(&failure, fuzz_memory(), NULL);
     snprintf(folder, sizeof folder, "%s/home/.local/state/tenon/jobs/0123456789ab", fuzz_folder());
-    HOLDS(tn_folder_make(folder, 0700, &failure) == TENON_OK);
-    text = fuzz_text(bytes + 5, size - 5);
-    lay_out(folder, text);
-    free(text);
+    if (!fuzz_lay_out(folder, bytes, size))
+        return -1;
     context = fuzz_context();
     look(context, folder);
     supervise(folder);
     ask(context);
     tenon_context_free(context);
-    tn_failure_clear(&failure);
     return 0;
 }
