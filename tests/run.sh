@@ -7,6 +7,9 @@
 #   sh tests/run.sh --ci         either of them, and a suite that was left out is a failure
 #   sh tests/run.sh NAME...      only the suites whose names begin so
 #
+# Suites that go by chance print their seed: TENON_SEED=N goes the same way again. TENON_KILLS=10000 (hub/test_kill.py and
+# job/test_accidents.py) and TENON_MUTATIONS=N (torture/test_hostile.py) do more of it than either tier.
+#
 # Run as root or as a user with sudo. What it builds lies in build/ in the checkout; clients of other people
 # (huggingface_hub, @huggingface/hub, hf-hub, openai, llama.cpp) go to ${TENON_CACHE:-~/.cache/tenon-tests} and are fetched once.
 set -eu

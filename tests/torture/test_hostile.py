@@ -48,7 +48,7 @@ MOST_MEMORY = 96 * MIB
 FILES = {
     "config.json": json.dumps(repositories.CONFIG), "README.md": repositories.CARD, "tokenizer/vocabulary/words.txt": "one\ntwo\n",
     "empty.txt": "",
-    "model.safetensors": repositories.safetensors({"a.weight": ("F32", [256, 64]), "b.weight": ("BF16", [64])}, "first", {"a": "b"}),
+    "model.safetensors": repositories.safetensors({"a.weight": ("F32", [256, 64]), "b.weight": ("BF16", [64])}, "first"),
     "large.bin": {"size": MIB + 200000, "seed": "large"},
 }
 SMALL = {"config.json": json.dumps(repositories.CONFIG), "a/b.txt": "b\n",
