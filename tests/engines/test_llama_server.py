@@ -207,21 +207,26 @@ class BeforeServing(Case):
         with tenon.Hub(context=self.context) as found:
             self.assertEqual(found.info(MODEL).id, MODEL)
             files = {file.path: file.bytes for file in found.list(MODEL, allow=["*.gguf"])}
+            self.assertEqual(os.listdir(found.snapshot(MODEL, allow=["*.md"])), ["README.md"])
         self.assertEqual(len(files), 2)
         self.assertEqual(files[WEIGHTS], os.path.getsize(os.path.join(hub, MODEL, WEIGHTS)))
+        self.assertIn("apache-2.0", place.run("info", MODEL).stdout)
 
     def test_the_plan(self):
-        """From the header alone: nothing of the weights comes into the cache."""
-        offer = next(offer for offer in tenon.plan(MODEL, context_tokens=CONTEXT, sequences=SEQUENCES, context=self.context)
-                     if offer.accelerator == "local:cpu")
+        """From the header alone: nothing of the weights comes into a cache."""
+        home = place.path("elsewhere")
+        with tenon.Context({**settings(), "home": home}, environment=False) as context:
+            offer = next(offer for offer in tenon.plan(MODEL, context_tokens=CONTEXT, sequences=SEQUENCES, context=context)
+                         if offer.accelerator == "local:cpu")
+        self.assertLess(sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(home) for name in names), 1_000_000)
         self.assertIn(offer.verdict, (tenon.Verdict.FITS, tenon.Verdict.TIGHT))
         items = {item.item: item for item in offer.memory}
         # 30 layers with 3 key-value heads of 64, K and V, 16 bits each.
         self.assertEqual(items["kv_cache"].high_bytes, SEQUENCES * CONTEXT * 30 * 2 * 3 * 64 * 2)
         whole = os.path.getsize(os.path.join(hub, MODEL, WEIGHTS))
         self.assertTrue(whole * 0.95 < items["weights"].high_bytes < whole, items["weights"])
-        text = place.run("plan", MODEL, "--context", str(CONTEXT), "--sequences", str(SEQUENCES)).stdout
-        self.assertIn("local:cpu", text)
+        said = place.run("plan", MODEL, "--context", str(CONTEXT), "--sequences", str(SEQUENCES), "--json").stdout
+        self.assertIn(offer.need_bytes, [row["need_bytes"] for row in json.loads(said)["offers"]])
 
 
 class Served(Case):
