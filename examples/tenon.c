@@ -61,7 +61,7 @@ const struct command commands[] = {
       "engine that knows the model is taken: llama-server for GGUF files, vllm for safetensors. It offers all the context that\n"
       "the model was trained for, unless --context says less. It shows the server's log and stops the server on Ctrl-C; with\n"
       "--detach the server stays until `tenon stop`.",
-      "recipe on port context sequences detach data output name key env label time-limit memory-limit threads revision",
+      "recipe file on port context sequences detach data output name key env label time-limit memory-limit threads revision",
       "  tenon serve ggml-org/gemma-3-1b-it-GGUF --context 8192\n"
       "  tenon serve ./trained --recipe examples/workload/serve.json --detach\n" },
     { "ps", command_ps, 0, 0, "", "list jobs",

@@ -1801,6 +1801,8 @@ typedef struct tenon_job_options {
     int64_t context_tokens;
     /** Sequences at once, as a plan was made with; 0: what the engine or the recipe takes by itself */
     int64_t sequences;
+    /** Serving without a recipe: which file, where a repository or folder has several GGUF files. NULL: as in a plan */
+    const char *file;
 } tenon_job_options;
 
 /** What is known of a job. @kind{row} @since 0.1 */

@@ -137,6 +137,7 @@ void job_options(const struct tool *tool, tenon_job_options *options)
     options->expiry_ms = arguments->time_limit;
     options->memory_bytes = arguments->memory_limit;
     options->port = (int32_t)arguments->port;
+    options->file = arguments->file;
     options->context_tokens = arguments->context;
     options->sequences = arguments->sequences;
 }

@@ -344,6 +344,8 @@ static tenon_status copy_texts(struct order *order, const tenon_job_options *opt
 
     if (status == TENON_OK)
         status = keep(order, options->revision, "revision", &order->revision);
+    if (status == TENON_OK)
+        status = keep(order, options->file, "file", &order->file);
     if (status == TENON_OK && options->output != NULL)
         status = keep_path(order, options->output, NULL, &order->output);
     if (status == TENON_OK)
@@ -380,6 +382,7 @@ static tenon_status make_fingerprint(struct order *order, const tenon_job_option
     bool whole = json != NULL && tn_json_set_integer(json, "mode", order->mode) &&
                  tn_json_set_text(json, "model", order->model.given) &&
                  tn_json_set_text(json, "model_path", order->model.path) && tn_json_set_text(json, "revision", order->revision) &&
+                 tn_json_set_text(json, "file", order->file) &&
                  tn_json_set_text(json, "accelerator", options->accelerator) && tn_json_set_text(json, "recipe", tn_text(recipe)) &&
                  tn_json_set_text(json, "home", order->home) && tn_json_set_text(json, "data", order->data.given) &&
                  tn_json_set_text(json, "data_path", order->data.path) && tn_json_set_text(json, "output", order->output) &&
@@ -408,7 +411,10 @@ static tenon_status read_all(struct order *order, const tenon_job_options *optio
 
     if (status == TENON_OK)
         status = copy_texts(order, options);
-    if (status == TENON_OK && options->recipe != NULL)
+    if (status == TENON_OK && options->recipe != NULL && options->file != NULL)
+        status = refuse(order, "file is given, and a recipe",
+                        "file is for serving without one; a recipe names the files that it needs.");
+    else if (status == TENON_OK && options->recipe != NULL)
         status = read_recipe(order, options->recipe, recipe);
     else if (status == TENON_OK && order->mode == TENON_MODE_TRAIN)
         status = refuse(order, "training needs a recipe",

@@ -23,6 +23,7 @@ struct order {
     const char *accelerator; /* its one full name */
     struct supply model;
     const char *revision;
+    const char *file;        /* of the model; NULL: the engine's choice */
     struct supply data;
     struct supply *inputs;
     size_t input_count;

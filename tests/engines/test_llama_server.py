@@ -201,7 +201,12 @@ class Case(unittest.TestCase):
 
 
 class BeforeServing(Case):
-    """What is known of the model without fetching it."""
+    """What is known of the model without fetching it, with a cache that is empty at first."""
+
+    def setUp(self):
+        self.home = place.path(self.id())
+        self.context = tenon.Context({**settings(), "home": self.home}, environment=False)
+        self.addCleanup(self.context.close)
 
     def test_the_hub(self):
         with tenon.Hub(context=self.context) as found:
@@ -214,11 +219,10 @@ class BeforeServing(Case):
 
     def test_the_plan(self):
         """From the header alone: nothing of the weights comes into a cache."""
-        home = place.path("elsewhere")
-        with tenon.Context({**settings(), "home": home}, environment=False) as context:
-            offer = next(offer for offer in tenon.plan(MODEL, context_tokens=CONTEXT, sequences=SEQUENCES, context=context)
-                         if offer.accelerator == "local:cpu")
-        self.assertLess(sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(home) for name in names), 1_000_000)
+        offer = next(offer for offer in tenon.plan(MODEL, context_tokens=CONTEXT, sequences=SEQUENCES, context=self.context)
+                     if offer.accelerator == "local:cpu")
+        sizes = [os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(self.home) for name in names]
+        self.assertLess(sum(sizes), 1_000_000)
         self.assertIn(offer.verdict, (tenon.Verdict.FITS, tenon.Verdict.TIGHT))
         items = {item.item: item for item in offer.memory}
         # 30 layers with 3 key-value heads of 64, K and V, 16 bits each.
@@ -261,7 +265,7 @@ class Served(Case):
         options = dict(zip(words[1::2], words[2::2]))
         self.assertEqual({name: options[name] for name in ("--threads", "--ctx-size", "--parallel", "--alias")},
                          {"--threads": "1", "--ctx-size": str(CONTEXT * SEQUENCES), "--parallel": str(SEQUENCES), "--alias": MODEL})
-        self.assertEqual(os.listdir(os.path.dirname(options["--model"])), [WEIGHTS])
+        self.assertEqual(os.path.basename(options["--model"]), WEIGHTS)
         self.assertNotIn(self.key, " ".join(words))
 
     def test_the_models(self):
@@ -555,6 +559,14 @@ class Lives(Case):
             with job.chat(CAPITAL, parameters=EXACT) as task:
                 self.assertIn("Paris", task.result())
             self.assertTrue(next(line.text for line in lines if "processing task" in line.text))
+
+    def test_another_file_of_the_model_is_served(self):
+        job = self.serve(file=os.path.basename(environments.smollm2()))
+        job.wait("running")
+        with open(f"/proc/{job.status().process}/cmdline", encoding="utf-8") as file:
+            self.assertIn(f"/{os.path.basename(environments.smollm2())}\0", file.read())
+        with job.chat(CAPITAL, max_tokens=3) as task:
+            self.assertTrue(task.result())
 
     def test_it_is_stopped_with_grace(self):
         job = self.serve()

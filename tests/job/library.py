@@ -42,7 +42,7 @@ Error = row("Error", ("status", Number), ("message", Text), ("hint", Text), ("co
 JobOptions = row("JobOptions", ("threads", Number), ("model", Text), ("revision", Text), ("accelerator", Text), ("recipe", Text),
                  ("data", Text), ("output", Text), ("name", Text), ("key", Text), ("hub", c_void_p), ("labels", POINTER(Text)),
                  ("environment", POINTER(Text)), ("expiry_ms", Wide), ("memory_bytes", Wide), ("port", Number), ("reserved", Number),
-                 ("context_tokens", Wide), ("sequences", Wide))
+                 ("context_tokens", Wide), ("sequences", Wide), ("file", Text))
 Report = row("Report", ("state", Number), ("id", Text), ("name", Text), ("model", Text), ("accelerator", Text), ("stage", Text),
              ("address", Text), ("output", Text), ("message", Text), ("hint", Text), ("last_lines", Text), ("place_state", Text),
              ("json", Text), ("submitted_ms", Wide), ("started_ms", Wide), ("ended_ms", Wide), ("peak_memory_bytes", Wide),

@@ -786,6 +786,12 @@ class Fetching(JobTest):
             self.assert_command(command, *llama(None, "owner/small", "3"))
             self.assertTrue(command.split()[2].endswith("/model.Q4_K_M.gguf"))
 
+            for model in ("owner/small", os.path.join(self.hub, "owner/small")):
+                command = self.serve_with_engine(context, model, threads=1, file="model.Q8_0.gguf")
+                self.assertTrue(command.split()[2].endswith("/model.Q8_0.gguf"))
+                report = context.submit(serve=True, model=model, file="model.gguf").end()
+                self.assert_failed(report, "refused", "has no file model.gguf")
+
             command = self.serve_with_engine(context, "owner/parts", threads=1)
             self.assert_command(command, *llama(None, "owner/parts", "1"))
             first = command.split()[2]

@@ -227,6 +227,8 @@ static void what_is_wrong_is_named(void **state)
         { { GOOD, .port = 65536 }, TENON_ERROR_ARGUMENT, "port is not from 0 to 65535" },
         { { GOOD, .key = "" }, TENON_ERROR_ARGUMENT, "key is empty" },
         { { GOOD, .key = "\xff" }, TENON_ERROR_ARGUMENT, "key is not UTF-8" },
+        { { GOOD, .file = "m.gguf" }, TENON_ERROR_ARGUMENT, "file is given, and a recipe" },
+        { { GOOD, .file = "\xff" }, TENON_ERROR_ARGUMENT, "file is not UTF-8" },
         { { GOOD, .name = "\xff" }, TENON_ERROR_ARGUMENT, "name is not UTF-8" },
         { { GOOD, .revision = "\xff" }, TENON_ERROR_ARGUMENT, "revision is not UTF-8" },
         { { GOOD, .model = "\xff" }, TENON_ERROR_ARGUMENT, "is not UTF-8" },
@@ -291,6 +293,9 @@ static void an_order_has_its_fingerprint(void **state)
         { GOOD, .port = 1 },
         { GOOD, .context_tokens = 1 },
         { GOOD, .sequences = 1 },
+        { .model = "model.gguf" },
+        { .model = "model.gguf", .file = "a.gguf" },
+        { .model = "model.gguf", .file = "b.gguf" },
         { .recipe = "{\"command\": [\"y\"]}" },
         { .recipe = "recipes/good.json" },
     };

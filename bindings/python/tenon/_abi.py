@@ -832,6 +832,7 @@ class tenon_job_options(ctypes.Structure):
         ("reserved", ctypes.c_int32),
         ("context_tokens", ctypes.c_int64),
         ("sequences", ctypes.c_int64),
+        ("file", ctypes.c_char_p),
     ]
 
 

@@ -683,7 +683,8 @@ class Job(Handle):
             accelerator: Optional[Text] = None, recipe: Optional[Document] = None, data: Optional[Text] = None,
             output: Optional[Text] = None, name: Optional[Text] = None, key: Optional[Text] = None, hub: Optional[Hub] = None,
             labels: Optional[Texts] = None, environment: Optional[Texts] = None, expiry_ms: int = 0, memory_bytes: int = 0,
-            port: int = 0, context_tokens: int = 0, sequences: int = 0, context: Optional[Context] = None) -> H:
+            port: int = 0, context_tokens: int = 0, sequences: int = 0, file: Optional[Text] = None,
+            context: Optional[Context] = None) -> H:
         """Train a model: a handle at once, in state JobState.SUBMITTING; the event loop does the rest.
 
         The job goes on when the caller ends. Until it is submitted (the model is still being fetched) it lives in the caller: a
@@ -707,6 +708,7 @@ class Job(Handle):
         context_tokens: Tokens of context of each sequence, as a plan was made with; 0: what the engine or the recipe takes by
             itself
         sequences: Sequences at once, as a plan was made with; 0: what the engine or the recipe takes by itself
+        file: Serving without a recipe: which file, where a repository or folder has several GGUF files. None: as in a plan
         context: where it happens; None: the default one
 
         ArgumentError: an option or the recipe is not valid; the message names the field
@@ -721,7 +723,7 @@ class Job(Handle):
             _abi.tenon_job_options, threads=threads, model=text(model), revision=text(revision), accelerator=text(accelerator),
             recipe=document(recipe), data=text(data), output=text(output), name=text(name), key=text(key), hub=hub,
             labels=texts(labels), environment=texts(environment), expiry_ms=expiry_ms, memory_bytes=memory_bytes, port=port,
-            context_tokens=context_tokens, sequences=sequences)
+            context_tokens=context_tokens, sequences=sequences, file=text(file))
         return context._make(cls, library.tenon_job_train, context, given)
 
     @classmethod
@@ -730,7 +732,8 @@ class Job(Handle):
             accelerator: Optional[Text] = None, recipe: Optional[Document] = None, data: Optional[Text] = None,
             output: Optional[Text] = None, name: Optional[Text] = None, key: Optional[Text] = None, hub: Optional[Hub] = None,
             labels: Optional[Texts] = None, environment: Optional[Texts] = None, expiry_ms: int = 0, memory_bytes: int = 0,
-            port: int = 0, context_tokens: int = 0, sequences: int = 0, context: Optional[Context] = None) -> H:
+            port: int = 0, context_tokens: int = 0, sequences: int = 0, file: Optional[Text] = None,
+            context: Optional[Context] = None) -> H:
         """Serve a model: a handle at once, in state JobState.SUBMITTING; the event loop does the rest.
 
         Without a recipe an engine that knows the model is taken where it is installed: llama-server for GGUF files, vllm for
@@ -755,6 +758,7 @@ class Job(Handle):
         context_tokens: Tokens of context of each sequence, as a plan was made with; 0: what the engine or the recipe takes by
             itself
         sequences: Sequences at once, as a plan was made with; 0: what the engine or the recipe takes by itself
+        file: Serving without a recipe: which file, where a repository or folder has several GGUF files. None: as in a plan
         context: where it happens; None: the default one
 
         ArgumentError: an option or the recipe is not valid; the message names the field
@@ -769,7 +773,7 @@ class Job(Handle):
             _abi.tenon_job_options, threads=threads, model=text(model), revision=text(revision), accelerator=text(accelerator),
             recipe=document(recipe), data=text(data), output=text(output), name=text(name), key=text(key), hub=hub,
             labels=texts(labels), environment=texts(environment), expiry_ms=expiry_ms, memory_bytes=memory_bytes, port=port,
-            context_tokens=context_tokens, sequences=sequences)
+            context_tokens=context_tokens, sequences=sequences, file=text(file))
         return context._make(cls, library.tenon_job_serve, context, given)
 
     def __init__(self, id: Text, *, context: Optional[Context] = None) -> None:

@@ -151,6 +151,14 @@ static tenon_status begin_listing(struct submission *s)
     return TENON_OK;
 }
 
+/* A file of the model, which may be the one to serve; false without memory. */
+static bool offer_file(struct submission *s, const char *path)
+{
+    bool wanted = s->order.file == NULL || strcmp(path, s->order.file) == 0;
+
+    return !wanted || tn_engine_offer(&s->choice, &s->order.context->memory, path);
+}
+
 /* Takes the files that are listed by now; true at the end of the listing. */
 static bool listing_is_over(struct submission *s)
 {
@@ -161,7 +169,7 @@ static bool listing_is_over(struct submission *s)
     while ((link = tn_list_take(&s->part->rows)) != NULL) {
         struct row *row = TN_CONTAINER(link, struct row, link);
 
-        if (!tn_engine_offer(&s->choice, memory, ((const tenon_file *)row->data)->path))
+        if (!offer_file(s, ((const tenon_file *)row->data)->path))
             tn_fail_memory(&s->failure);
         s->part->row_bytes -= row->bytes;
         tn_row_free(memory, row);
@@ -186,16 +194,15 @@ static tenon_status end_listing(struct submission *s)
 /* A model on this machine: the file itself, or what its folder holds. */
 static tenon_status look_at_model(struct submission *s, const char *path)
 {
-    const struct memory *memory = &s->order.context->memory;
     struct folder folder = { NULL };
     const char *name;
     tenon_status status = TENON_OK;
 
     if (!tn_folder_exists(path))
-        return tn_engine_offer(&s->choice, memory, path) ? TENON_OK : tn_fail_memory(&s->failure);
+        return offer_file(s, path) ? TENON_OK : tn_fail_memory(&s->failure);
     status = tn_folder_open(&folder, path, &s->failure);
     while (status == TENON_OK && (name = tn_folder_next(&folder)) != NULL)
-        if (!tn_engine_offer(&s->choice, memory, name))
+        if (!offer_file(s, name))
             status = tn_fail_memory(&s->failure);
     tn_folder_close(&folder);
     return status;
@@ -203,8 +210,14 @@ static tenon_status look_at_model(struct submission *s, const char *path)
 
 static tenon_status settle_engine(struct submission *s)
 {
-    if (s->choice.engine == NULL) {
+    if (s->choice.engine == NULL)
         s->cause = TENON_CAUSE_REFUSED;
+    if (s->choice.engine == NULL && s->order.file != NULL) {
+        tn_fail(&s->failure, TENON_ERROR_NOT_FOUND, "the model %s has no file %s that an engine knows", s->order.model.given,
+                s->order.file);
+        return tn_hint(&s->failure, "Name the file as the repository does, and of one in parts the first.");
+    }
+    if (s->choice.engine == NULL) {
         tn_fail(&s->failure, TENON_ERROR_UNSUPPORTED, "no engine knows the model %s: it has neither GGUF nor safetensors files",
                 s->order.model.given);
         return tn_hint(&s->failure, "Name a recipe: a JSON file that says which program serves it.");
