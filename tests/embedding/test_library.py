@@ -173,6 +173,7 @@ class Behaviour(Case):
         shutil.copy(os.path.realpath(LIBRARY), copy)
         program = self.compile("plugin", flags=[*installed.flags("--cflags"), "-lcurl", "-ldl"])
         self.tell(installed.run(program, os.path.realpath(LIBRARY), copy, hub.url, self.folder()))
+        self.tell(installed.run(program, os.path.realpath(LIBRARY), copy, hub.url, self.folder(), "careless"))
 
     def test_ten_contexts_on_ten_threads(self):
         installed.run(self.compile("threads", "-pthread"), hub.url, self.folder())
