@@ -1,13 +1,18 @@
 #define _GNU_SOURCE
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,9 +194,9 @@ static void alive_until_it_has_ended(void **state)
 }
 
 /* The group is reached while its leader runs, while it waits to be reaped, and when it is gone. */
-static void a_group_is_signalled(void **state)
+static void signal_groups(void *user)
 {
-    (void)state;
+    (void)user;
     for (int moment = 0; moment < 3; moment++) {
         const char *const arguments[] = { "sh", "-c", "sleep 1000 & echo $!; exec sleep 1000", NULL }, *const environment[] = { "PATH=/bin", NULL };
         struct process_plan plan = { .program = "/bin/sh", .arguments = arguments, .environment = environment, .input = -1, .session = true };
@@ -216,6 +221,36 @@ static void a_group_is_signalled(void **state)
         if (moment < 2)
             assert_int_equal(waitpid(leader.id, NULL, 0), leader.id);
     }
+}
+
+static void a_group_is_signalled(void **state)
+{
+    (void)state;
+    signal_groups(NULL);
+}
+
+/* As on systems before Linux 5.3, and in some containers. */
+static void signal_groups_without_descriptors(void *user)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { COUNT(rules), rules };
+
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    assert_int_equal(syscall(SYS_pidfd_open, getpid(), 0), -1);
+    alarm(30);
+    signal_groups(user);
+}
+
+static void a_group_is_signalled_without_descriptors(void **state)
+{
+    (void)state;
+    assert_int_equal(test_in_child(signal_groups_without_descriptors, NULL), 0);
 }
 
 static void odd_names_of_processes(void **state)
@@ -394,6 +429,7 @@ int main(void)
         TEST(programs_that_cannot_start),
         TEST(alive_until_it_has_ended),
         TEST(a_group_is_signalled),
+        TEST(a_group_is_signalled_without_descriptors),
         TEST(odd_names_of_processes),
         TEST(programs_are_found),
         TEST(where_ids_mean_something),
