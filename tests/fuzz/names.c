@@ -68,7 +68,10 @@ static void check_repository(const char *name)
         tn_repository_folder(&repository, &folder);
         HOLDS(is_one_name(tn_text(&folder)) && tn_repository_of_folder(tn_text(&folder), &written));
         HOLDS(strcmp(tn_text(&written), repository.written) == 0);
-        HOLDS(tn_repository_parse(&again, fuzz_memory(), repository.written, repository.revision, NULL, &failure) == TENON_OK);
+        /* With hf:// before it: an owner may be called as the hub itself is. */
+        tn_text_reset(&written);
+        tn_text_format(&written, "hf://%s", repository.written);
+        HOLDS(tn_repository_parse(&again, fuzz_memory(), tn_text(&written), repository.revision, NULL, &failure) == TENON_OK);
         HOLDS(again.type == repository.type && strcmp(again.id, repository.id) == 0);
         tn_repository_clear(&again);
         tn_repository_clear(&repository);

@@ -631,6 +631,7 @@ SEEDS = {
         b"http://0x7f.1/\nhttp:x\n127.0.0.1",
     ],
     "names": [
+        lines("hf://huggingface.co/name", "x"),
         lines("owner/name@refs/pr/3", "*.json"),
         lines("hf://datasets/owner/name@a%2Fb", "[!a-z]*"),
         lines("https://huggingface.co/owner/name/tree/main/x", "a?b"),
