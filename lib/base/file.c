@@ -16,6 +16,17 @@
 
 #include "process.h"
 
+/* Opens, however often a signal comes between. */
+static int open_again(int folder, const char *path, int flags, mode_t mode)
+{
+    int fd;
+
+    do
+        fd = openat(folder, path, flags | O_CLOEXEC, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 /* ---- looking ---- */
 
 static tenon_status look(const char *path, struct file_facts *facts, bool follow, struct failure *failure)
@@ -75,11 +86,8 @@ int tn_file_open(const char *path, enum file_mode mode, struct failure *failure)
         [FILE_WRITE_NEW] = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
         [FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW,
     };
-    int fd;
+    int fd = open_again(AT_FDCWD, path, flags[mode], 0666);
 
-    do
-        fd = open(path, flags[mode] | O_CLOEXEC, 0666);
-    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         tn_fail_system(failure, errno, "%s cannot be opened%s", path, mode == FILE_READ ? "" : " for writing");
     /* What cannot be made is not the same as what is looked for and not there: a model is not missing for want of a folder. */
@@ -170,12 +178,15 @@ tenon_status tn_file_sync(int fd, const char *path, struct failure *failure)
 
 tenon_status tn_folder_sync(const char *path, struct failure *failure)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = fd >= 0 ? fsync(fd) : -1;
+    int fd = open_again(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    int result;
     tenon_status status = TENON_OK;
 
+    do
+        result = fd >= 0 ? fsync(fd) : -1;
+    while (fd >= 0 && result != 0 && errno == EINTR);
     /* Some file systems cannot sync a folder, and some folders can be written but not read; renames are all they offer. */
-    if (result != 0 && errno != EINVAL && errno != EBADF && errno != EACCES && errno != EINTR)
+    if (result != 0 && errno != EINVAL && errno != EBADF && errno != EACCES)
         status = tn_fail_system(failure, errno, "%s cannot be made durable", path);
     tn_file_close(&fd);
     return status;
@@ -359,7 +370,7 @@ static tenon_status remove_below(int parent, const char *name, const char *path,
         return tn_fail_system(failure, errno, "%s in %s cannot be removed", name, path);
     if (depth > 256)
         return tn_fail(failure, TENON_ERROR_IO, "%s is nested too deep to be removed", path);
-    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open_again(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0)
         return tn_fail_system(failure, errno, "%s in %s cannot be opened", name, path);
     status = empty_folder(fd, path, depth, failure);
@@ -557,12 +568,16 @@ tenon_status tn_lock_try(struct lock *lock, const char *path, struct failure *fa
 {
     tenon_status status = TENON_AGAIN;
     struct stat held;
-    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0664);
+    int fd = open_again(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0664);
+    int result;
 
     lock->fd = -1;
     if (fd < 0)
         return tn_fail_system(failure, errno, "the lock %s cannot be opened", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    do
+        result = flock(fd, LOCK_EX | LOCK_NB);
+    while (result != 0 && errno == EINTR);
+    if (result == 0) {
         if (fstat(fd, &held) == 0 && still_named(&held, path)) {
             open_to_group(fd, &held);
             lock->fd = fd;
@@ -572,7 +587,7 @@ tenon_status tn_lock_try(struct lock *lock, const char *path, struct failure *fa
         /* No locks here: what is written stays safe by its names, only work may be done twice. */
         lock->fd = fd;
         status = TENON_OK;
-    } else if (errno != EWOULDBLOCK && errno != EACCES && errno != EINTR)
+    } else if (errno != EWOULDBLOCK && errno != EACCES)
         status = tn_fail_system(failure, errno, "the lock %s cannot be taken", path);
     if (status != TENON_OK)
         close(fd);

@@ -18,21 +18,36 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Field 22 of /proc/ID/stat; the name in field 2 may hold blanks and brackets, so count from its end. */
+/* Reads the beginning of one of the system's own small files as text; -1 with errno where that is not to be had. */
+static ssize_t read_system(const char *path, char *text, size_t size)
+{
+    ssize_t length;
+    int fd, error;
+
+    do
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -1;
+    do
+        length = read(fd, text, size - 1);
+    while (length < 0 && errno == EINTR);
+    error = errno;
+    close(fd);
+    errno = error;
+    text[length > 0 ? length : 0] = '\0';
+    return length;
+}
+
+/* Field 22 of /proc/ID/stat; the name in field 2 may hold blanks and brackets, so count from its end. 0: there is none. */
 static int64_t start_of(int32_t id, char *state)
 {
     char path[64], line[1024], *field;
     int64_t start = 0;
-    ssize_t length;
-    int fd;
 
     snprintf(path, sizeof path, "/proc/%d/stat", id);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    length = read(fd, line, sizeof line - 1);
-    close(fd);
-    line[length > 0 ? length : 0] = '\0';
+    if (read_system(path, line, sizeof line) < 0)
+        return errno == ENOENT || errno == ESRCH ? 0 : TN_START_UNKNOWN;
     field = strrchr(line, ')');
     if (field != NULL && field[1] == ' ') {
         *state = field[2];
@@ -54,11 +69,25 @@ struct process tn_process_find(int32_t id)
     return process;
 }
 
+/* Is there a process with that id? A child of ours that only waits to be reaped is none. */
+static bool id_lives(int32_t id)
+{
+    siginfo_t end = { .si_pid = 0 };
+    bool ended = waitid(P_PID, (id_t)id, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid == id;
+
+    return !ended && (kill(id, 0) == 0 || errno == EPERM);
+}
+
+/* Where the system does not say more, its id decides: who is taken for dead is started again. */
 bool tn_process_alive(const struct process *process)
 {
-    char state = 'Z';
+    char state = 'R';
+    int64_t start = process->id > 0 ? start_of(process->id, &state) : 0;
+    bool same = start == process->start || process->start == TN_START_UNKNOWN;
 
-    return process->id > 0 && start_of(process->id, &state) == process->start && state != 'Z' && state != 'X';
+    if (start == TN_START_UNKNOWN)
+        same = id_lives(process->id);
+    return start != 0 && same && state != 'Z' && state != 'X';
 }
 
 struct process tn_process_self(void)
@@ -69,12 +98,9 @@ struct process tn_process_self(void)
 void tn_process_world(struct text *out)
 {
     char boot[64] = "", space[64] = "";
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd >= 0 ? read(fd, boot, sizeof boot - 1) : 0;
+    ssize_t length;
 
-    if (fd >= 0)
-        close(fd);
-    boot[length > 0 ? length : 0] = '\0';
+    read_system("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
     boot[strcspn(boot, "\n")] = '\0';
     length = readlink("/proc/self/ns/pid", space, sizeof space - 1);
     space[length > 0 ? length : 0] = '\0';

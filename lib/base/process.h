@@ -14,8 +14,10 @@
 
 struct process {
     int32_t id;     /* 0 for none */
-    int64_t start;  /* ticks since boot at which it began; never 0 for one that exists */
+    int64_t start;  /* ticks since boot at which it began; never 0 for one that exists; or: */
 };
+
+enum { TN_START_UNKNOWN = -1 }; /* the system did not say, for instance for want of descriptors */
 
 struct process_plan {
     const char *program;            /* absolute path */

@@ -144,7 +144,7 @@ static void explain_start(const struct ending *ending, struct explanation *expla
 
     if (ending->detail != NULL) {
         tn_text_add(message, ending->detail);
-        set(explanation, TENON_CAUSE_REFUSED, 0, "");
+        set(explanation, TENON_CAUSE_REFUSED, 0, "Look whether that folder or file is there and its disk works, and submit the job again.");
     } else if (ending->system_error == ENOENT && strchr(ending->program, '/') == NULL) {
         tn_text_format(message, "%s: no such program in %s", ending->program, ending->path);
         set(explanation, TENON_CAUSE_PROGRAM, 0, "Install it, correct the command, or add its folder to PATH.");

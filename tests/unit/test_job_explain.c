@@ -120,7 +120,7 @@ static void what_could_not_be_started(void **state)
         { EPERM, "./x", NULL, "./x: it may not be run", "chmod +x", TENON_CAUSE_PROGRAM, 0 },
         { EAGAIN, "./x", NULL, "./x cannot be started: Resource temporarily unavailable", "ulimit", TENON_CAUSE_REFUSED, 1 },
         { ENOMEM, "./x", NULL, "./x cannot be started: Cannot allocate memory", "memory", TENON_CAUSE_REFUSED, 1 },
-        { ENOENT, "./x", "the folder /work is gone", "the folder /work is gone", NULL, TENON_CAUSE_REFUSED, 0 },
+        { ENOENT, "./x", "the folder /work is gone", "the folder /work is gone", "that folder", TENON_CAUSE_REFUSED, 0 },
     };
 
     (void)state;

@@ -89,16 +89,19 @@ static void limit_data(const char *bytes)
 
 static bool open_streams(const struct keep_plan *plan)
 {
+    const struct memory memory = tn_memory(NULL);
+    struct failure failure;
     char path[PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s/log", plan->folder);
-    int log = length > 0 && (size_t)length < sizeof path ? open(path, O_WRONLY | O_CREAT | O_APPEND, 0600) : -1;
-    int none = open("/dev/null", O_RDONLY);
-    bool open_all = log >= 0 && none >= 0 && dup2(none, 0) == 0 && dup2(log, 1) == 1 && dup2(log, 2) == 2;
+    int length = snprintf(path, sizeof path, "%s/log", plan->folder), log, none;
+    bool open_all;
 
-    if (log > 2)
-        close(log);
-    if (none > 2)
-        close(none);
+    tn_failure_init(&failure, &memory, NULL);
+    log = length > 0 && (size_t)length < sizeof path ? tn_file_open(path, FILE_APPEND, &failure) : -1;
+    none = tn_file_open("/dev/null", FILE_READ, &failure);
+    open_all = log >= 0 && none >= 0 && dup2(none, 0) == 0 && dup2(log, 1) == 1 && dup2(log, 2) == 2;
+    if (!open_all && failure.system_error != 0)
+        errno = failure.system_error;
+    tn_failure_clear(&failure);
     return open_all;
 }
 
@@ -142,17 +145,20 @@ static void become(const struct keep_plan *plan, char **command, struct news *ne
 /* Writes what became of the start. The file has its size already, so that a full disk cannot hide an end. */
 static void write_exit(const struct keep_plan *plan, const char *content)
 {
+    const struct memory memory = tn_memory(NULL);
+    struct failure ignored;
     char path[PATH_MAX], padded[EXIT_BYTES];
-    int fd = file_name(path, sizeof path, plan, "exit") ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    int fd;
 
-    if (fd < 0)
-        return;
+    tn_failure_init(&ignored, &memory, NULL);
+    fd = file_name(path, sizeof path, plan, "exit") ? tn_file_open(path, FILE_WRITE, &ignored) : -1;
     memset(padded, ' ', sizeof padded);
     memcpy(padded, content, strlen(content));
     padded[sizeof padded - 1] = '\n';
-    if (pwrite(fd, padded, sizeof padded, 0) == (ssize_t)sizeof padded)
-        fdatasync(fd);
-    close(fd);
+    if (fd >= 0 && tn_file_write_at(fd, padded, sizeof padded, 0, path, &ignored) == TENON_OK)
+        tn_file_sync(fd, path, &ignored);
+    tn_file_close(&fd);
+    tn_failure_clear(&ignored);
 }
 
 static void write_end(const struct keep_plan *plan, const struct system_end *end)
@@ -203,6 +209,7 @@ static int start(const struct keep_plan *plan, char **command)
 {
     struct news news = { "", 0 };
     int ends[2];
+    ssize_t told;
     pid_t child;
 
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -212,7 +219,9 @@ static int start(const struct keep_plan *plan, char **command)
         return 1;
     if (child == 0) {
         become(plan, command, &news);
-        _exit(write(ends[1], &news, sizeof news) > 0 ? 127 : 126);
+        while ((told = write(ends[1], &news, sizeof news)) < 0 && errno == EINTR)
+            ;
+        _exit(told > 0 ? 127 : 126);
     }
     close(ends[1]);
     if (hear_news(ends[0], &news)) {

@@ -48,9 +48,10 @@ bool system_take_signals(int fd)
 {
     struct signalfd_siginfo signal;
     bool asked = false;
+    ssize_t got;
 
-    while (fd >= 0 && read(fd, &signal, sizeof signal) == (ssize_t)sizeof signal)
-        asked = asked || signal.ssi_signo != SIGCHLD;
+    while (fd >= 0 && ((got = read(fd, &signal, sizeof signal)) == (ssize_t)sizeof signal || (got < 0 && errno == EINTR)))
+        asked = asked || (got > 0 && signal.ssi_signo != SIGCHLD);
     return asked;
 }
 
@@ -136,7 +137,7 @@ int64_t system_wall(void)
 
 int64_t system_start_ms(const struct process *process)
 {
-    return process->start * 1000 / sysconf(_SC_CLK_TCK);
+    return process->start != TN_START_UNKNOWN ? process->start * 1000 / sysconf(_SC_CLK_TCK) : system_now();
 }
 
 int64_t system_memory_kills(void)
@@ -156,8 +157,10 @@ int64_t system_memory_kills(void)
 int system_own_descriptor(int fd)
 {
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int none = own >= 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+    int none = -1;
 
+    while (own >= 0 && (none = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0 && errno == EINTR)
+        ;
     if (none >= 0) {
         dup2(none, fd);
         close(none);
