@@ -45,6 +45,7 @@ QUICK = {
     "hub/test_folder.py": "file: hubs and publishing",
     "fuzz/test_seeds.py": "every parser of foreign bytes on hostile inputs",
     "torture/test_allocations.py": "every allocation of a download, a job and a chat fails",
+    "torture/test_calls.py": "calls of the system fail while a download runs and a job starts",
     "torture/test_power.py": "the power goes at any moment of a download, of publishing and of a job",
     "accelerator/test_remote.py": "models sized over HTTP, from headers alone",
     "job/test_job.py": "jobs on this machine",
