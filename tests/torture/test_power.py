@@ -225,10 +225,12 @@ class Jobs(Power):
         return path
 
     def wait_for_supervisor(self):
-        """It holds the lock until everything is durable."""
-        name, = (name for name in os.listdir(self.jobs) if re.fullmatch("[0-9a-f]{12}", name))
-        with open(os.path.join(self.jobs, name, "lock"), "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """It holds the lock until everything is durable; then it changes nothing any more."""
+        for name in os.listdir(self.jobs):
+            path = os.path.join(self.jobs, name, "lock")
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
 
     def starts(self):
         path = os.path.join(self.home, "mark")
@@ -269,6 +271,7 @@ class Jobs(Power):
             self.assertLessEqual(self.starts() - ran, 0 if done > started else 1)
             if not reports:
                 self.assertEqual((outcome["status"], self.starts() - ran), ("OK", 1), outcome)
+            self.wait_for_supervisor()
 
         self.each_cut(before, look_and_go_on)
 
