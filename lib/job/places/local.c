@@ -120,6 +120,7 @@ static tenon_status read_log(tenon_job *job, int64_t offset, char *bytes, size_t
 {
     const struct local_job *local = job->inside;
     char *path = tn_local_path(&job->handle.context->memory, local->folder, LOCAL_LOG);
+    struct file_facts facts = { 0 };
     tenon_status status = TENON_OK;
     int fd = -1;
 
@@ -130,8 +131,11 @@ static tenon_status read_log(tenon_job *job, int64_t offset, char *bytes, size_t
         fd = tn_file_open(path, FILE_READ, failure);
         status = fd >= 0 ? tn_file_read_at(fd, bytes, size, offset, got, path, failure) : failure->status;
         tn_file_close(&fd);
-    } else if (!tn_folder_exists(local->folder))
-        status = tn_fail(failure, TENON_ERROR_NOT_FOUND, "the job %s was removed", job->id);
+    } else {
+        status = tn_file_look(local->folder, &facts, failure);
+        if (status == TENON_OK && !facts.folder)
+            status = tn_fail(failure, TENON_ERROR_NOT_FOUND, "the job %s was removed", job->id);
+    }
     tn_release(&job->handle.context->memory, path);
     return status;
 }

@@ -179,7 +179,6 @@ static tenon_status make_folder(struct claim *claim, struct text *folder)
     struct failure *failure = &claim->context->failure;
     const struct order *order = claim->order;
     struct text hidden, output;
-    bool made = false;
     tenon_status status;
 
     tn_random_hex(claim->context, claim->name, LOCAL_HEX);
@@ -194,21 +193,32 @@ static tenon_status make_folder(struct claim *claim, struct text *folder)
         status = fill_folder(claim, tn_text(&hidden), order->output != NULL ? order->output : tn_text(&output));
     if (status == TENON_OK)
         status = tn_file_rename(tn_text(&hidden), tn_text(folder), failure);
-    if (status == TENON_OK) {
-        /* Whoever is told of a job finds it after a power cut, too. */
-        status = tn_folder_sync(tn_text(&claim->jobs), failure);
-        made = true;
-    }
     if (status != TENON_OK) {
         struct failure ignored;
 
         tn_failure_init(&ignored, &claim->context->memory, NULL);
         tn_lock_release(&claim->lock);
-        tn_folder_remove(tn_text(made ? folder : &hidden), &ignored);
+        tn_folder_remove(tn_text(&hidden), &ignored);
         tn_failure_clear(&ignored);
     }
     tn_text_clear(&hidden);
     tn_text_clear(&output);
+    return status;
+}
+
+/* Before the job is to be seen: between that and its key there is to be no time for anything. */
+static tenon_status make_keys(struct claim *claim)
+{
+    struct failure *failure = &claim->context->failure;
+    struct text keys;
+    tenon_status status;
+
+    if (*claim->key == '\0')
+        return TENON_OK;
+    tn_text_init(&keys, &claim->context->memory, PATH_MAX);
+    add_path(claim, "keys", "", &keys);
+    status = keys.failed ? tn_fail_memory(failure) : tn_folder_make_durable(tn_text(&keys), 0700, failure);
+    tn_text_clear(&keys);
     return status;
 }
 
@@ -227,7 +237,7 @@ static tenon_status take_key(struct claim *claim, const char *folder)
     add_path(claim, "keys", "", &keys);
     add_path(claim, "keys", claim->key, &path);
     tn_path_join(&file, folder, KEY_FILE);
-    status = keys.failed || path.failed || file.failed ? tn_fail_memory(failure) : tn_folder_make_durable(tn_text(&keys), 0700, failure);
+    status = keys.failed || path.failed || file.failed ? tn_fail_memory(failure) : TENON_OK;
     if (status == TENON_OK)
         status = tn_file_link(tn_text(&file), tn_text(&path), failure);
     if (status == TENON_OK)
@@ -246,9 +256,14 @@ static tenon_status claim_new(struct claim *claim)
     tenon_status status;
 
     tn_text_init(&folder, &claim->context->memory, PATH_MAX);
-    status = make_folder(claim, &folder);
+    status = make_keys(claim);
+    if (status == TENON_OK)
+        status = make_folder(claim, &folder);
     if (status == TENON_OK) {
         status = take_key(claim, tn_text(&folder));
+        /* Whoever is told of a job finds it after a power cut, too. */
+        if (status == TENON_OK)
+            status = tn_folder_sync(tn_text(&claim->jobs), &claim->context->failure);
         if (status != TENON_OK) {
             tn_failure_init(&ignored, &claim->context->memory, NULL);
             tn_lock_release(&claim->lock);
