@@ -244,7 +244,7 @@ CALL(DESCRIBES, socket, (int domain, int type, int protocol), domain, type, prot
 CALL(NO_MEMORY, bind, (int fd, __CONST_SOCKADDR_ARG address, socklen_t size), fd, address, size)
 CALL(NO_MEMORY, connect, (int fd, __CONST_SOCKADDR_ARG address, socklen_t size), fd, address, size)
 CALL(DESCRIBES, epoll_create1, (int flags), flags)
-CALL(NO_MEMORY | FULL, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event), epoll, operation, fd, event)
+CALL(NO_MEMORY, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event), epoll, operation, fd, event)
 CALL(SIGNALLED, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout), epoll, events, most, timeout)
 CALL(SIGNALLED, poll, (struct pollfd *fds, nfds_t size, int timeout), fds, size, timeout)
 CALL(DESCRIBES, eventfd, (unsigned value, int flags), value, flags)
