@@ -469,6 +469,56 @@ static void locks_of_others(void **state)
     close(fd);
 }
 
+static void folders_that_last(void **state)
+{
+    char *deep = test_join(paths[0], "a/b");
+    char *file = test_join(paths[1], "c/file");
+
+    (void)state;
+    assert_int_equal(tn_folder_make_durable(deep, 0700, &failure), TENON_OK);
+    assert_true(tn_folder_exists(deep));
+    assert_int_equal(tn_folder_make_durable(deep, 0700, &failure), TENON_OK);
+    assert_int_equal(tn_folder_make_above_durable(file, &failure), TENON_OK);
+    test_write(file, "x");
+    assert_int_equal(tn_file_sync_name(file, &failure), TENON_OK);
+    test_write(paths[2], "a file");
+    free(file);
+    file = test_join(paths[2], "below/file");
+    assert_int_equal(tn_folder_make_above_durable(file, &failure), TENON_ERROR_IO);
+    free(file);
+    free(deep);
+}
+
+static tenon_status use_files(struct test_memory *counts)
+{
+    struct memory failing = test_memory(counts);
+    struct failure own;
+    struct text content;
+    tenon_status status;
+
+    tn_failure_init(&own, &failing, NULL);
+    tn_text_init(&content, &failing, 1 << 20);
+    status = tn_file_replace(paths[3], "something", 9, 0, true, &own);
+    if (status == TENON_OK)
+        status = tn_file_read_whole(paths[3], 100, &content, &own);
+    unlink(paths[4]);
+    if (status == TENON_OK)
+        status = tn_link_make(paths[3], paths[4], &own);
+    if (status == TENON_OK)
+        status = tn_link_read(paths[4], &content, &own);
+    /* What goes wrong is told as well as can be. */
+    assert_int_equal(tn_file_read_whole(folder, 100, &content, &own), TENON_ERROR_IO);
+    tn_text_clear(&content);
+    tn_failure_clear(&own);
+    return status;
+}
+
+static void files_without_memory(void **state)
+{
+    (void)state;
+    test_every_failure(use_files);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -489,6 +539,8 @@ int main(void)
         TEST(locks),
         TEST(a_child_does_not_let_go),
         TEST(locks_of_others),
+        TEST(folders_that_last),
+        TEST(files_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

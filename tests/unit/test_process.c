@@ -417,6 +417,27 @@ static void our_own_folder(void **state)
     assert_true(tn_text(&text)[0] == '/' || tn_text(&text)[0] == '.');
 }
 
+static tenon_status use_processes(struct test_memory *counts)
+{
+    struct memory failing = test_memory(counts);
+    struct text found;
+    tenon_status status;
+
+    tn_text_init(&found, &failing, 4096);
+    tn_program_find("sh", "/no/such/folder:/usr/bin:/bin", &found);
+    tn_process_world(&found);
+    tn_library_folder(&found);
+    status = tn_text_status(&found);
+    tn_text_clear(&found);
+    return status;
+}
+
+static void without_memory(void **state)
+{
+    (void)state;
+    test_every_failure(use_processes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -437,6 +458,7 @@ int main(void)
         TEST(a_host_that_blocks_it_itself),
         TEST(chance_differs),
         TEST(our_own_folder),
+        TEST(without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,12 +197,38 @@ static void users_are_secrets(void **state)
     tn_secrets_clear(&secrets);
 }
 
+static tenon_status use_addresses(struct test_memory *counts)
+{
+    struct memory failing = test_memory(counts);
+    struct secrets secrets = { .memory = &failing };
+    struct text text;
+    tenon_status status;
+
+    tn_text_init(&text, &failing, URL_LIMIT);
+    tn_url_origin("HTTPS://Hub.co/a", &text);
+    tn_url_resolve("https://hub.co/a/b", "../c?d", &text);
+    tn_url_keep_user("https://me:secret@hub.co/a", "https://hub.co/b", &text);
+    tn_url_show("https://me:secret@hub.co/b?c#d", &text);
+    status = tn_url_add_secret("https://me:secret@hub.co", &secrets);
+    if (status == TENON_OK)
+        status = tn_text_status(&text);
+    tn_secrets_clear(&secrets);
+    tn_text_clear(&text);
+    return status;
+}
+
+static void without_memory(void **state)
+{
+    (void)state;
+    test_every_failure(use_addresses);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(origins),           cmocka_unit_test(the_same_origin), cmocka_unit_test(references),
         cmocka_unit_test(lists_of_hosts),    cmocka_unit_test(what_may_be_shown), cmocka_unit_test(users_stay_at_home),
-        cmocka_unit_test(users_are_secrets),
+        cmocka_unit_test(users_are_secrets), cmocka_unit_test(without_memory),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
