@@ -620,6 +620,7 @@ SEEDS = {
         b"etag:\n",
     ],
     "url": [
+        lines("http://0%7f.-1/", "http:,", "127.0.0.1"),
         lines("https://user:secret@hub.test:443/a/b?c=d#e", "../x y?z", "hub.test,.example,10.0.0.0/8"),
         lines("http://[::1]:8080/", "//other.test/x", "::1,*"),
         lines("HTTPS://HUB.test", "http://hub.test/", "*"),

@@ -22,7 +22,7 @@ import suite  # noqa: E402
 
 ROUNDS = 10000
 # What opens a context and writes files for each input takes its time.
-SLOW = {"cache": 1500, "hub": 3000, "inference": 3000, "state": 2000, "machine": 2000, "tree": 3000, "log": 3000}
+SLOW = {"cache": 600, "hub": 3000, "inference": 3000, "state": 2000, "machine": 2000, "tree": 3000, "log": 3000}
 SHARED = {"answers", "fuzz", "replay", "sizes"}
 TIMES = 5 if os.environ.get("TENON_THOROUGH") else 1
 
