@@ -11,6 +11,7 @@ them looks at memory. After each life no file lies outside its cache and its fol
 honest server can still give what it has.
 """
 
+import glob
 import json
 import os
 import random
@@ -293,6 +294,10 @@ class Hostile(unittest.TestCase):
         """Whatever was believed of them: with an honest server the files are what they should be."""
         for operation, etag in self.truth.items():
             status, text = self.do(home, operation)
+            # A listing of this very commit may have said that a file is a folder: nobody takes that away, and it is told.
+            stands = glob.glob(os.path.join(home, "cache", "models--acme--small", "snapshots", "*", OF_HUB[operation][1], ""))
+            if status == "TENON_ERROR_IO" and stands:
+                continue
             if status != "TENON_DONE" or hash_of(etag, read(text)) != etag:
                 raise Broken(f"with an honest server {operation} ends with {status} {text}")
 
