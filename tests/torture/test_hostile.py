@@ -357,7 +357,7 @@ class Hostile(unittest.TestCase):
         print(f"{spoilt} answers spoilt in {operations} operations: {ends}; at most {self.peak / MIB:.0f} MiB ... ", end="",
               flush=True)
         if not ONLY:
-            self.assertTrue({"TENON_DONE", "TENON_ERROR_PROTOCOL"} <= set(self.ended), "the answers are spoilt too little, or too much")
+            self.assertTrue({"TENON_DONE", "TENON_ERROR_PROTOCOL"} <= set(self.ended), "spoilt too little, or too much")
 
     def test_with_sanitizers(self):
         self.start(CHECKED)
