@@ -10,7 +10,7 @@
 #include "context.h"
 #include "process.h"
 
-enum { BATCH = 64 };
+enum { BATCH = 64, ROUNDS = 16 };
 
 tenon_status tn_loop_init(struct loop *loop, const struct memory *memory)
 {
@@ -19,6 +19,7 @@ tenon_status tn_loop_init(struct loop *loop, const struct memory *memory)
     memset(loop, 0, sizeof *loop);
     loop->memory = memory;
     tn_list_init(&loop->ready);
+    tn_list_init(&loop->later);
     loop->wake = -1;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll >= 0)
@@ -63,7 +64,8 @@ void tn_co_wake(struct co *co)
 
 bool tn_co_go_on(struct co *co)
 {
-    tn_co_wake(co);
+    if (tn_co_running(co) && !tn_linked(&co->link))
+        tn_list_add(&co->context->loop.later, &co->link);
     return false;
 }
 
@@ -90,18 +92,25 @@ static void co_run(struct co *co)
     }
 }
 
-/* Runs those that can go on now; one that is woken meanwhile waits for the next turn, so that descriptors get theirs. */
+/*
+ * Runs those that can go on, and those that they wake, for some rounds: a turn of the loop costs more than most steps. Work that is
+ * done in slices goes on in the next turn, so that descriptors and the host get theirs.
+ */
 static int run_ready(struct loop *loop)
 {
     struct link now, *link;
     int count = 0;
 
-    tn_list_init(&now);
-    tn_list_move(&now, &loop->ready);
-    while ((link = tn_list_take(&now)) != NULL) {
-        co_run(TN_CONTAINER(link, struct co, link));
-        count++;
+    for (int round = 0; round < ROUNDS && !tn_list_empty(&loop->ready); round++) {
+        tn_list_init(&now);
+        tn_list_move(&now, &loop->ready);
+        while ((link = tn_list_take(&now)) != NULL) {
+            co_run(TN_CONTAINER(link, struct co, link));
+            count++;
+        }
     }
+    while ((link = tn_list_take(&loop->later)) != NULL)
+        tn_list_add(&loop->ready, link);
     return count;
 }
 

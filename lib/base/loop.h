@@ -39,6 +39,7 @@ struct loop {
     bool woken; /* the wake descriptor is readable by our own doing */
     bool stepping;
     struct link ready; /* coroutines that can go on */
+    struct link later; /* those that let all others go first */
     struct timer *timers; /* the next one due; NULL for none */
     struct epoll_event *batch; /* events being handled now */
     int batch_count;
