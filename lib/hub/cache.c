@@ -81,8 +81,9 @@ static void put_tag(const struct cache *cache)
     tn_text_init(&path, &cache->context->memory, PATH_MAX);
     tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
     tn_text_format(&path, "%s/CACHEDIR.TAG", tn_text(&cache->root));
-    scratch_path(cache, &scratch);
-    if (!path.failed && !scratch.failed && !tn_file_exists(tn_text(&path)))
+    if (!path.failed && !tn_file_exists(tn_text(&path)))
+        scratch_path(cache, &scratch);
+    if (!scratch.failed && scratch.length > 0)
         tn_file_replace_by(tn_text(&scratch), tn_text(&path), tag, sizeof tag - 1, 0, true, &ignored);
     tn_text_clear(&scratch);
     tn_text_clear(&path);
@@ -271,8 +272,8 @@ static tenon_status put_link(const struct cache *cache, const char *target, cons
     tenon_status status = tn_link_make(target, place, failure);
 
     tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
-    scratch_path(cache, &scratch);
     if (status == TENON_ERROR_CONFLICT) {
+        scratch_path(cache, &scratch);
         status = scratch.failed ? tn_fail_memory(failure) : tn_link_make(target, tn_text(&scratch), failure);
         if (status == TENON_OK)
             status = put(&scratch, place, failure);

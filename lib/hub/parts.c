@@ -301,7 +301,7 @@ static tenon_status catch_up(struct fetch *fetch)
         fetch->hashed += (int64_t)want;
     }
     tn_release(&fetch->co.context->memory, slice);
-    tn_co_wake(&fetch->co);
+    tn_co_go_on(&fetch->co);
     return status;
 }
 

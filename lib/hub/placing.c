@@ -62,7 +62,10 @@ static tenon_status prepare_cache(struct fetch *fetch)
         tn_cache_lock_path(fetch->cache, key, &fetch->lock_path);
         tn_cache_blob_path(fetch->cache, key, &fetch->base);
         tn_cache_blob_path(fetch->cache, key, &fetch->target);
-        status = tn_cache_prepare(fetch->cache, &fetch->failure);
+        if (fetch->prepared == NULL || !*fetch->prepared)
+            status = tn_cache_prepare(fetch->cache, &fetch->failure);
+        if (fetch->prepared != NULL)
+            *fetch->prepared = status == TENON_OK;
     }
     return status;
 }

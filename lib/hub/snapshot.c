@@ -32,6 +32,7 @@ struct snapshot {
     bool stands_in;     /* the hub could not be asked; the cache is all there is */
     bool listed;        /* the tree is known */
     bool tree_is_new;
+    bool prepared;      /* the cache's folders are made */
     struct slot *slots;
     int32_t slot_count;
     int32_t at_once;    /* how many of them may be coming; more may wait for the disk */
@@ -212,6 +213,7 @@ static tenon_status start_slot(struct snapshot *snapshot, struct slot *slot, str
     fetch->bytes = file->bytes;
     fetch->force = snapshot->force;
     fetch->offline = snapshot->stands_in;
+    fetch->prepared = &snapshot->prepared;
     memcpy(fetch->commit, snapshot->commit, sizeof fetch->commit);
     memcpy(fetch->etag, file->etag, strlen(file->etag) + 1);
     if (snapshot->base.hub->folder != NULL) {
