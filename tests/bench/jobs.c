@@ -1,6 +1,6 @@
 /*
- * jobs COUNT SECONDS: starts COUNT local jobs that sleep, watches them from one thread for SECONDS, and stops them. Prints as JSON what
- * watching took: bytes of the context's allocator and of the process for each job, and the part of a processor.
+ * jobs COUNT SECONDS: starts COUNT local jobs that sleep, watches them from one thread for SECONDS, and stops them. Prints as JSON
+ * what watching took: bytes of the context's allocator and of the process for each job, and the part of a processor.
  */
 #define _GNU_SOURCE
 #include <malloc.h>
@@ -58,7 +58,8 @@ static double used(void)
     struct rusage usage;
 
     getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 /* Bytes of this process that are in memory and its own. */
@@ -131,7 +132,8 @@ int main(int argument_count, char **words)
     for (int i = 1; i <= count; i++)
         alive += tenon_task_state(tasks[i]) == TENON_AGAIN;
     printf("{\"jobs\": %d, \"watched\": %d, \"held\": %.1f, \"own\": %.1f, \"part\": %.5f, \"turns\": %.1f}\n", count, alive,
-           (double)(held - held_before) / count, (double)(own_memory() - own_before) / count, cpu / (now() - begun), turns / seconds);
+           (double)(held - held_before) / count, (double)(own_memory() - own_before) / count, cpu / (now() - begun),
+           turns / seconds);
     for (int i = 1; i <= count; i++)
         tenon_task_free(tasks[i]);
     stop(jobs, count + 1);

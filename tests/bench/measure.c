@@ -49,7 +49,8 @@ int main(int count, char **words)
     file = fopen(words[1], "w");
     if (file == NULL)
         return 1;
-    fprintf(file, "{\"wall\": %.6f, \"user\": %.6f, \"system\": %.6f, \"peak\": %lld, \"status\": %d}\n", wall, seconds(&usage.ru_utime),
-            seconds(&usage.ru_stime), (long long)usage.ru_maxrss * 1024, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    fprintf(file, "{\"wall\": %.6f, \"user\": %.6f, \"system\": %.6f, \"peak\": %lld, \"status\": %d}\n", wall,
+            seconds(&usage.ru_utime), seconds(&usage.ru_stime), (long long)usage.ru_maxrss * 1024,
+            WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     return fclose(file) == 0 ? 0 : 1;
 }

@@ -11,9 +11,10 @@ import subprocess
 KINDS = {
     "writing": ("write", "pwrite64", "writev", "ftruncate", "fallocate", "copy_file_range"),
     "making durable": ("fsync", "fdatasync", "sync_file_range", "syncfs", "io_submit", "io_getevents"),
-    "files and names": ("openat", "open", "close", "rename", "renameat2", "symlink", "link", "unlink", "mkdir", "newfstatat", "fstat", "stat",
-                        "lstat", "readlink", "flock", "fchmod", "getdents64", "statfs", "access", "unlinkat"),
-    "network": ("recvfrom", "recvmsg", "sendto", "sendmsg", "connect", "socket", "setsockopt", "getsockopt", "getpeername", "getsockname"),
+    "files and names": ("openat", "open", "close", "rename", "renameat2", "symlink", "link", "unlink", "mkdir", "newfstatat",
+                        "fstat", "stat", "lstat", "readlink", "flock", "fchmod", "getdents64", "statfs", "access", "unlinkat"),
+    "network": ("recvfrom", "recvmsg", "sendto", "sendmsg", "connect", "socket", "setsockopt", "getsockopt", "getpeername",
+                "getsockname"),
     "waiting": ("poll", "epoll_wait", "epoll_ctl", "futex", "rt_sigprocmask", "rt_sigtimedwait", "rt_sigpending"),
     "starting": ("execve", "mmap", "munmap", "mprotect", "brk", "exit_group", "pread64"),
 }
@@ -59,7 +60,8 @@ def run(bench, peer, repeat=1):
                               env=bench.environment(folder, peer.variables), stdin=subprocess.DEVNULL, capture_output=True)
         if done.returncode != 0 or not os.path.exists(data):
             return {}
-        told = subprocess.run(["perf", "script", "-i", data, "-F", "ip,sym,dso"], check=False, capture_output=True, text=True, errors="replace")
+        told = subprocess.run(["perf", "script", "-i", data, "-F", "ip,sym,dso"], check=False, capture_output=True, text=True,
+                              errors="replace")
         for kind, part in _read(told.stdout).items():
             counts[kind] += part / repeat
     return dict(counts)

@@ -1,9 +1,11 @@
 """
-Measures tenon beside other software, in ratios: who is compared does the same work in the same minute, by turns, in several rounds, and
-what counts is the median of the rounds' ratios. Seconds of a processor are what can be trusted where the machine has other work too.
+Measures tenon beside other software, in ratios: who is compared does the same work in the same minute, by turns, in several
+rounds, and what counts is the median of the rounds' ratios. Seconds of a processor are what can be trusted where the machine has
+other work too.
 
     /usr/bin/python3 tests/bench/run.py                     every row, in some ten minutes; a table at the end
     /usr/bin/python3 tests/bench/run.py "one file" size     some rows
+    --rounds N                                              how often each is measured: 5 times when not given
     --small                                                 tiny sizes and one round: does every row still work?
     --folder FOLDER                                         where files go; the disk is measured too. build/bench when not given
     --json FILE                                             where the results go. build/bench.json when not given
@@ -42,8 +44,8 @@ TENON = "tenon"
 
 
 class Peer:
-    """Somebody who does a row's work. `command` makes his command line from a folder of his own, which is made in `folder` (None: the
-    bench's); `did` tells whether the work was done. What varies tenon itself, to find out what limits it, is no rival."""
+    """Somebody who does a row's work. `command` makes his command line from a folder of his own, which is made in `folder` (None:
+    the bench's); `did` tells whether the work was done. What varies tenon itself, to find out what limits it, is no rival."""
 
     def __init__(self, name, command, did, rival=True, folder=None, **variables):
         self.name, self.command, self.did, self.rival, self.folder, self.variables = name, command, did, rival, folder, variables
@@ -63,7 +65,8 @@ class Bench:
             say(f"huggingface_hub is not there: {reason}")
 
     def environment(self, home, variables):
-        values = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TENON_")) and "proxy" not in name.lower()}
+        values = {name: value for name, value in os.environ.items()
+                  if not name.startswith(("HF_", "TENON_")) and "proxy" not in name.lower()}
         values.update(HOME=home, HF_HOME=os.path.join(home, "hf"), HF_ENDPOINT=self.site.url, SSL_CERT_FILE=self.site.certificate,
                       HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_UPDATE_CHECK="1",
                       HF_HUB_DISABLE_PROGRESS_BARS="1", TENON_JOBS=os.path.join(home, "jobs"), PYTHONDONTWRITEBYTECODE="")
@@ -82,7 +85,8 @@ class Bench:
         took = os.path.join(self.folder, "took.json")
         command = [os.path.join(BUILD, "tests", "bench", "measure"), took, *peer.command(home)]
         with open(os.path.join(self.folder, "output.log"), "w+b") as log:
-            subprocess.run(command, env=self.environment(home, peer.variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+            subprocess.run(command, env=self.environment(home, peer.variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                           check=True)
             log.seek(0)
             output = log.read().decode(errors="replace")
         with open(took, encoding="utf-8") as file:
@@ -102,7 +106,8 @@ class Bench:
             for peer in turned:
                 runs[peer.name].append(self.measure(peer, keep=keep))
             if not quiet:
-                say(f"    round {number + 1} of {rounds}: " + ", ".join(f"{peer.name} {runs[peer.name][-1]['wall']:.2f} s" for peer in peers))
+                say(f"    round {number + 1} of {rounds}: " +
+                    ", ".join(f"{peer.name} {runs[peer.name][-1]['wall']:.2f} s" for peer in peers))
         return runs
 
 
@@ -134,7 +139,8 @@ def row(work, runs, goals, limits):
 def shared(profile):
     """A profile in words: where tenon's own time went."""
     parts = sorted(profile.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {part:.0%}" for name, part in parts if part >= 0.015) or "no profile: perf is not there, or may not look"
+    words = ", ".join(f"{name} {part:.0%}" for name, part in parts if part >= 0.015)
+    return words or "no profile: perf is not there, or may not look"
 
 
 # ---- whether work was done ----
@@ -163,9 +169,10 @@ def anything(_home, _output):
 def load(bench):
     """Load, open a context, first request."""
     programs = os.path.join(BUILD, "tests", "bench")
+    url = f"{bench.site.url}/api/models/bench/large/revision/main"
     script = "from huggingface_hub import HfApi; HfApi().model_info('bench/large')"
     peers = [Peer(TENON, lambda home: [f"{programs}/load", "bench/large"], anything),
-             Peer("libcurl alone", lambda home: [f"{programs}/alone", f"{bench.site.url}/api/models/bench/large/revision/main"], anything)]
+             Peer("libcurl alone", lambda home: [f"{programs}/alone", url], anything)]
     runs = bench.compare(peers, bench.sizes["requests"], quiet=True)
     goals = []
     extra = {what: median(runs[TENON], what) - median(runs["libcurl alone"], what) for what in ("wall", "cpu", "peak")}
@@ -189,11 +196,13 @@ def one_file(bench):
     curl = ["curl", "-sSfL", "--cacert", bench.site.certificate, url, "-o"]
     peers = [Peer(TENON, download, did), Peer("curl", lambda home: [*curl, f"{home}/x"], did)]
     if shutil.which("aria2c"):
-        peers.append(Peer("aria2c -x8", lambda home: ["aria2c", "-q", "-x8", "-s8", "-k1M", "--file-allocation=none", "--no-conf",
-                                                      f"--ca-certificate={bench.site.certificate}", "-d", home, "-o", "x", url], did))
+        aria2c = ["aria2c", "-q", "-x8", "-s8", "-k1M", "--file-allocation=none", "--no-conf",
+                  f"--ca-certificate={bench.site.certificate}", url, "-o", "x", "-d"]
+        peers.append(Peer("aria2c -x8", lambda home: [*aria2c, home], did))
     if bench.python:
         peers.append(Peer("hf", lambda home: [f"{bench.python}/bin/hf", "download", "bench/large", "model.bin"], did))
-    peers += [Peer("curl, then durable", lambda home: ["sh", "-c", '"$@" && sync -d "$0"', f"{home}/x", *curl, f"{home}/x"], did, False),
+    both = ["sh", "-c", '"$@" && sync -d "$0"']
+    peers += [Peer("curl, then durable", lambda home: [*both, f"{home}/x", *curl, f"{home}/x"], did, False),
               Peer("tenon without TLS", download, did, False, HF_ENDPOINT=bench.site.plain)]
     if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 3 * bench.sizes["bytes"]:
         peers.append(Peer("tenon to memory", download, did, False, memory))
@@ -208,7 +217,8 @@ def one_file(bench):
     if "hf" in runs:
         goals.append(goal("processor of hf's", ratio(runs, TENON, "hf", "cpu"), 0.4))
     limits = f"SHA-256 alone takes {hash_seconds(bench.sizes['bytes']):.2f} s; " + shared(profile_of.run(bench, peers[0]))
-    return row(f"{bench.sizes['bytes'] // MIB} MiB over TLS to disk; tenon verifies and makes durable, nobody else does", runs, goals, limits)
+    work = f"{bench.sizes['bytes'] // MIB} MiB over TLS to disk; tenon verifies and makes durable, nobody else does"
+    return row(work, runs, goals, limits)
 
 
 def many_files(bench):
@@ -238,7 +248,8 @@ def many_jobs(bench):
     def did(_, text):
         output.append(json.loads(text.strip().splitlines()[-1]))
         return output[-1]["watched"] == output[-1]["jobs"]
-    taken = bench.measure(Peer(TENON, lambda home: [os.path.join(BUILD, "tests", "bench", "jobs"), str(count), str(seconds)], did), keep=True)
+    program = os.path.join(BUILD, "tests", "bench", "jobs")
+    taken = bench.measure(Peer(TENON, lambda home: [program, str(count), str(seconds)], did), keep=True)
     goals = [goal("memory of one that is watched", output[0]["held"], 1024, "bytes"),
              goal("part of a processor", output[0]["part"], 0.02)]
     return row(f"{count} local jobs watched by one thread for {seconds} s", {TENON: [{**taken, **output[0]}]}, goals,
@@ -282,7 +293,8 @@ def verify(bench):
                f"SHA-256 alone takes {hash_seconds(bench.sizes['bytes']):.2f} s")
 
 
-ROWS = {"load": load, "one file": one_file, "many files": many_files, "many jobs": many_jobs, "size": size, "start": start, "verify": verify}
+ROWS = {"load": load, "one file": one_file, "many files": many_files, "many jobs": many_jobs, "size": size, "start": start,
+        "verify": verify}
 
 
 def hash_seconds(count):
@@ -337,6 +349,7 @@ def main():
     parser = argparse.ArgumentParser(description="Measure tenon beside other software.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all of them when none is given")
     parser.add_argument("--small", action="store_true", help="tiny sizes and one round")
+    parser.add_argument("--rounds", type=int, default=FULL["rounds"], help="how often each is measured")
     parser.add_argument("--folder", default=os.path.join(ROOT, "build", "bench"), help="where files go")
     parser.add_argument("--json", default=os.path.join(ROOT, "build", "bench.json"), help="where the results go")
     options = parser.parse_args()
@@ -346,8 +359,9 @@ def main():
     build()
     shutil.rmtree(options.folder, ignore_errors=True)
     os.makedirs(os.path.join(options.folder, "hub"))
-    bench = Bench(options.folder, SMALL if options.small else FULL)
-    results = {"date": datetime.date.today().isoformat(), "machine": machine(), "load": os.getloadavg()[0], "small": options.small, "rows": {}}
+    bench = Bench(options.folder, SMALL if options.small else {**FULL, "rounds": options.rounds})
+    results = {"date": datetime.date.today().isoformat(), "machine": machine(), "load": os.getloadavg()[0],
+               "rounds": bench.sizes["rounds"], "small": options.small, "rows": {}}
     try:
         for name in options.rows or ROWS:
             say(f"{name}: {ROWS[name].__doc__}")

@@ -1,4 +1,5 @@
-"""The measures still work: every row at tiny sizes, once. What comes out is not judged, only that it came from work that was done."""
+"""The measures still work: every row at tiny sizes, once. What comes out is not judged, only that it came from work that
+was done."""
 
 import json
 import os
@@ -16,8 +17,10 @@ import environments  # noqa: E402
 import run as bench  # noqa: E402
 import suite  # noqa: E402
 
-PEERS = {"load": ["libcurl alone", "huggingface_hub"], "one file": ["curl", "aria2c -x8", "hf", "curl, then durable", "tenon without TLS"],
-         "many files": ["hf, 8 workers", "hf, 32 workers", "tenon without TLS"], "many jobs": [], "size": [], "start": ["hf"], "verify": ["hf"]}
+PEERS = {"load": ["libcurl alone", "huggingface_hub"],
+         "one file": ["curl", "aria2c -x8", "hf", "curl, then durable", "tenon without TLS"],
+         "many files": ["hf, 8 workers", "hf, 32 workers", "tenon without TLS"],
+         "many jobs": [], "size": [], "start": ["hf"], "verify": ["hf"]}
 
 
 class Bench(unittest.TestCase):
@@ -35,8 +38,9 @@ class Bench(unittest.TestCase):
             if not shutil.which(program):
                 self.skipTest(f"{program} is not installed")
         results = os.path.join(self.scratch, "results.json")
-        done = subprocess.run([sys.executable, os.path.join(HERE, "run.py"), "--small", "--folder", os.path.join(self.scratch, "files"),
-                               "--json", results], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command = [sys.executable, os.path.join(HERE, "run.py"), "--small", "--folder", os.path.join(self.scratch, "files"),
+                   "--json", results]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=600, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
         with open(results, encoding="utf-8") as file:
@@ -47,7 +51,8 @@ class Bench(unittest.TestCase):
                 self.assertTrue(row["goals"] and row["limits"])
                 self.assertLessEqual({bench.TENON, *PEERS[name]}, set(row["runs"]))
                 for runs in row["runs"].values():
-                    self.assertTrue(all(value > 0 for run in runs for what, value in run.items() if what in ("wall", "peak", "bytes")))
+                    figures = [run[what] for run in runs for what in ("wall", "peak", "bytes") if what in run]
+                    self.assertTrue(figures and all(figure > 0 for figure in figures))
                 for goal in row["goals"]:
                     self.assertIn(f"{name:12} {goal['goal'][:52]}", done.stdout)
         self.assertFalse(os.path.exists(os.path.join(self.scratch, "files")), "it leaves its files behind")

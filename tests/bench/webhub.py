@@ -28,8 +28,12 @@ NGINX = """
         listen 127.0.0.1:@first@ ssl http2;
         listen 127.0.0.1:@plain@;
         root {folder}/site;
-        location ~ ^/api/models/bench/\w+(/revision/.*)?$ {{ default_type application/json; rewrite ^/api/models/bench/(\w+) /info-$1.json break; }}
-        location ~ ^/api/models/bench/\w+/tree/ {{ default_type application/json; rewrite ^/api/models/bench/(\w+)/ /tree-$1.json break; }}
+        location ~ ^/api/models/bench/\w+(/revision/.*)?$ {{
+            default_type application/json; rewrite ^/api/models/bench/(\w+) /info-$1.json break;
+        }}
+        location ~ ^/api/models/bench/\w+/tree/ {{
+            default_type application/json; rewrite ^/api/models/bench/(\w+)/ /tree-$1.json break;
+        }}
         location ^~ /bench/many/resolve/ {{
             rewrite ^/bench/many/resolve/[^/]+/(.+)$ /many/$1 break;
             add_header X-Repo-Commit {commit};
@@ -82,8 +86,9 @@ class Site:
         self._nginx.stop()
 
     def _describe(self, name, entries):
-        about = {"id": f"bench/{name}", "modelId": f"bench/{name}", "sha": COMMIT, "private": False, "gated": False, "disabled": False,
-                 "tags": [], "downloads": 0, "likes": 0, "siblings": [{"rfilename": one["path"]} for one in entries]}
+        about = {"id": f"bench/{name}", "modelId": f"bench/{name}", "sha": COMMIT, "private": False, "gated": False,
+                 "disabled": False, "tags": [], "downloads": 0, "likes": 0,
+                 "siblings": [{"rfilename": one["path"]} for one in entries]}
         _write(os.path.join(self.folder, "site", f"info-{name}.json"), json.dumps(about).encode())
         _write(os.path.join(self.folder, "site", f"tree-{name}.json"), json.dumps(entries).encode())
 
