@@ -6,7 +6,7 @@
 #include "metadata.h"
 #include "url.h"
 
-enum { SLICE = 1024 * 1024, NOTE_MS = 1000, AHEAD = 4 };
+enum { SLICE = 1024 * 1024, PIECE = 64 * 1024, NOTE_MS = 1000, AHEAD = 4 };
 
 tenon_status tn_parts_make(struct fetch *fetch)
 {
@@ -281,26 +281,37 @@ static tenon_status end_part(struct fetch *fetch, struct part *part)
 
 /* ---- all of them ---- */
 
-/* Hashes a slice of what is on disk already. */
+/* Hashes what is on disk already, up to that byte. */
+static tenon_status hash_again(struct fetch *fetch, char *piece, int64_t end)
+{
+    tenon_status status = TENON_OK;
+
+    while (status == TENON_OK && fetch->hashed < end) {
+        size_t want = end - fetch->hashed < PIECE ? (size_t)(end - fetch->hashed) : PIECE, got = 0;
+
+        status = tn_file_read_at(fetch->partial.data, piece, want, fetch->hashed, &got, fetch->path, &fetch->failure);
+        if (status == TENON_OK && got != want)
+            status = tn_fail(&fetch->failure, TENON_ERROR_IO, "%s: bytes that were written are gone", fetch->path);
+        if (status == TENON_OK) {
+            tn_hash_add(&fetch->hash, piece, want);
+            fetch->hashed += (int64_t)want;
+        }
+    }
+    return status;
+}
+
+/* A slice of it; in small pieces, which stay in the processor's cache. */
 static tenon_status catch_up(struct fetch *fetch)
 {
     int64_t reach = tn_ranges_reach(&fetch->written, fetch->hashed);
-    size_t want = reach - fetch->hashed < SLICE ? (size_t)(reach - fetch->hashed) : SLICE, got = 0;
-    char *slice = want > 0 ? tn_alloc(&fetch->co.context->memory, want) : NULL;
+    int64_t end = reach - fetch->hashed < SLICE ? reach : fetch->hashed + SLICE;
+    char *piece = end > fetch->hashed ? tn_alloc(&fetch->co.context->memory, PIECE) : NULL;
     tenon_status status = TENON_OK;
 
-    if (want == 0)
+    if (end <= fetch->hashed)
         return TENON_OK;
-    if (slice == NULL)
-        return tn_fail_memory(&fetch->failure);
-    status = tn_file_read_at(fetch->partial.data, slice, want, fetch->hashed, &got, fetch->path, &fetch->failure);
-    if (status == TENON_OK && got != want)
-        status = tn_fail(&fetch->failure, TENON_ERROR_IO, "%s: bytes that were written are gone", fetch->path);
-    if (status == TENON_OK) {
-        tn_hash_add(&fetch->hash, slice, want);
-        fetch->hashed += (int64_t)want;
-    }
-    tn_release(&fetch->co.context->memory, slice);
+    status = piece != NULL ? hash_again(fetch, piece, end) : tn_fail_memory(&fetch->failure);
+    tn_release(&fetch->co.context->memory, piece);
     tn_co_go_on(&fetch->co);
     return status;
 }
