@@ -16,7 +16,8 @@ KINDS = {
     "network": ("recvfrom", "recvmsg", "sendto", "sendmsg", "connect", "socket", "setsockopt", "getsockopt", "getpeername",
                 "getsockname"),
     "waiting": ("poll", "epoll_wait", "epoll_ctl", "futex", "rt_sigprocmask", "rt_sigtimedwait", "rt_sigpending"),
-    "starting": ("execve", "mmap", "munmap", "mprotect", "brk", "exit_group", "pread64"),
+    "starting": ("execve", "mmap", "munmap", "mprotect", "brk", "exit_group"),
+    "reading again": ("pread64",),
 }
 KIND_OF = {call: kind for kind, calls in KINDS.items() for call in calls}
 LIBRARIES = {"libcrypto": "hash and encryption", "libssl": "TLS", "libcurl": "libcurl", "libnghttp2": "HTTP/2", "libtenon": "tenon",
