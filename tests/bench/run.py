@@ -321,7 +321,7 @@ def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = re.search(r"model name\s*: (.*)", file.read())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{os.cpu_count()} processors ({model[1] if model else platform.machine()}), {memory:.0f} GB, Linux {platform.release()}"
+    return f"{os.cpu_count()} processors ({model[1] if model else platform.machine()}), {memory:.0f} GB, Linux {platform.release().split('-')[0]}"
 
 
 def shown(one):

@@ -4,6 +4,7 @@ and the first of the two commands tells its whole story.
     /usr/bin/python3 tests/readme/test_readme.py --write      writes what is generated into the README: programs, recipe, settings
 """
 
+import json
 import os
 import re
 import shlex
@@ -16,14 +17,16 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TENON_BUILD", os.path.join(ROOT, "build", "plain"))
 README = os.path.join(ROOT, "README.md")
-sys.path[:0] = [os.path.join(ROOT, "tests", "support"), os.path.join(ROOT, "bindings", "python")]
+sys.path[:0] = [os.path.join(ROOT, "tests", "support"), os.path.join(ROOT, "tests", "bench"), os.path.join(ROOT, "bindings", "python")]
 os.environ.setdefault("TENON_LIBRARY", os.path.join(BUILD, "lib", "libtenon.so"))
 
+import run as bench  # noqa: E402
 import suite  # noqa: E402
 
 # Parts of the README that are copies: the fence or heading that begins them, and what they are copies of.
 COPIES = {"examples/quickstart.c": r"(?s)(\(`examples/quickstart\.c`\):\n\n```c\n)(.*?)(```\n)",
           "examples/workload/train.json": r"(?s)(as JSON; `examples/workload/train\.json` is one:\n\n```json\n)(.*?)(```\n)",
+          "measures": r"(?s)(its results are kept in `tests/bench/results\.json`:\n\n)(.*?)(\n## )",
           "settings": r"(?s)(with `--setting KEY=VALUE` and `tenon settings`\.\n\n)(.*?)(\n## )"}
 
 
@@ -45,10 +48,23 @@ def settings_table():
     return "\n".join(lines) + "\n"
 
 
+def measures_table():
+    """What was measured last, and kept."""
+    results = json.loads(read("tests", "bench", "results.json"))
+    lines = [f"Measured on {results['date']}: {results['machine']}, a load of {results['load']:.0f} by others at the beginning, "
+             f"{results['rounds']} rounds.", "", "| work | measured | is | goal |", "|---|---|---|---|"]
+    for row in results["rows"].values():
+        for number, goal in enumerate(row["goals"]):
+            value, bound = bench.shown(goal)
+            lines.append(f"| {row['work'] if number == 0 else ''} | {goal['goal']} | {value} | {bound} |")
+    return "\n".join(lines) + "\n"
+
+
 def generated(text):
     """The README with its copies made anew."""
+    tables = {"settings": settings_table, "measures": measures_table}
     for source, pattern in COPIES.items():
-        content = settings_table() if source == "settings" else read(*source.split("/"))
+        content = tables[source]() if source in tables else read(*source.split("/"))
         text, count = re.subn(pattern, lambda found, new=content: found[1] + new + found[3], text)
         assert count == 1, f"the README has {count} places for {source}"
     return text
