@@ -316,3 +316,11 @@ def wait_for_durable(case, count, folder=None):
     while durable_bytes(folder or case.cache) < count:
         case.assertLess(time.monotonic(), limit, "the bytes do not become durable")
         time.sleep(0.02)
+
+
+def wait_for_links(case, folder, count):
+    """Wait until so many files of a snapshot are in their place: those that came may still wait for the disk."""
+    limit = time.monotonic() + 60
+    while sum(len(names) for _, _, names in os.walk(os.path.join(folder, "snapshots"))) < count:
+        case.assertLess(time.monotonic(), limit, f"{folder} never got {count} files")
+        time.sleep(0.02)

@@ -1267,6 +1267,7 @@ class Cache(Case):
         self.hub.faults({"path": last, "stall_headers": True})
         running = self.start("snapshot", "acme/small", settings={"hub.files": 1})
         self.hub.wait(stalled=1)
+        hubtest.wait_for_links(self, self.folder_of("acme/small"), len(self.small["files"]) - 1)
         self.good("forget", "acme/small")
         os.makedirs(os.path.join(self.folder_of("acme/small"), "blobs"))
         self.hub.clear_faults()
