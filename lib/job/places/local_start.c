@@ -42,8 +42,9 @@ bool tn_local_supervisor(const struct tenon_context *context, struct text *out)
     }
     if (found.length > 0)
         tn_path_absolute(out, tn_text(&found));
+    out->failed = out->failed || found.failed;
     tn_text_clear(&found);
-    return out->length > 0 && tn_file_exists(tn_text(out));
+    return !out->failed && out->length > 0 && tn_file_exists(tn_text(out));
 }
 
 static tenon_status no_supervisor(const struct text *path, struct failure *failure)
@@ -92,7 +93,7 @@ tenon_status tn_local_start(struct tenon_context *context, const char *folder, s
 
     tn_text_init(&program, &context->memory, PATH_MAX);
     if (!tn_local_supervisor(context, &program))
-        status = no_supervisor(&program, failure);
+        status = program.failed ? tn_fail_memory(failure) : no_supervisor(&program, failure);
     else {
         log = open_log(folder, failure);
         status = log >= 0 ? run(context, tn_text(&program), folder, lock->fd, log, failure) : failure->status;
