@@ -18,6 +18,7 @@ struct claim {
     struct text jobs;
     char name[LOCAL_HEX + 1];
     char key[TN_HEX_MOST + 1]; /* "" for none */
+    bool has_key;              /* we have taken it for a folder of ours */
     struct lock lock;
 };
 
@@ -72,16 +73,37 @@ static tenon_status read_key(struct claim *claim, const char *path)
     return status;
 }
 
-static bool job_exists(const struct claim *claim)
+/* Where the job's folder is made, under a name that nobody looks at. */
+static void add_hidden(const struct claim *claim, struct text *out)
 {
-    struct text folder;
-    bool exists;
+    tn_text_format(out, "%s/.%s", tn_text(&claim->jobs), claim->name);
+}
+
+/*
+ * Gives the folder its own name, where it has none yet: its submitter has taken the key and did not come so far, or was killed
+ * then. Whoever comes first does it, so that nobody has to wait for anybody. NOT_FOUND where there is no such job.
+ */
+static tenon_status show_job(struct claim *claim)
+{
+    struct failure *failure = &claim->context->failure;
+    struct file_facts facts = { 0 };
+    struct text folder, hidden;
+    tenon_status status;
 
     tn_text_init(&folder, &claim->context->memory, PATH_MAX);
+    tn_text_init(&hidden, &claim->context->memory, PATH_MAX);
     add_path(claim, claim->name, "", &folder);
-    exists = folder.failed || tn_folder_exists(tn_text(&folder));
+    add_hidden(claim, &hidden);
+    status = folder.failed || hidden.failed ? tn_fail_memory(failure) : tn_file_look(tn_text(&folder), &facts, failure);
+    if (status == TENON_OK && !facts.folder) {
+        status = tn_file_rename(tn_text(&hidden), tn_text(&folder), failure);
+        /* Another one may have been faster. */
+        if (status != TENON_OK && tn_folder_exists(tn_text(&folder)))
+            status = TENON_OK;
+    }
     tn_text_clear(&folder);
-    return exists;
+    tn_text_clear(&hidden);
+    return status;
 }
 
 /* The folder of the job that had the key was taken away by hand: the key is free again. One at a time frees it. */
@@ -94,7 +116,7 @@ static void free_key(struct claim *claim, const char *path)
     tn_text_init(&lock_path, &claim->context->memory, PATH_MAX);
     add_path(claim, "keys", ".lock", &lock_path);
     if (!lock_path.failed && tn_lock_try(&lock, tn_text(&lock_path), failure) == TENON_OK) {
-        if (read_key(claim, path) == TENON_OK && !job_exists(claim))
+        if (read_key(claim, path) == TENON_OK && show_job(claim) == TENON_ERROR_NOT_FOUND)
             tn_file_remove(path, failure);
         tn_lock_release(&lock);
     }
@@ -113,9 +135,12 @@ static tenon_status find_by_key(struct claim *claim)
         status = tn_fail_memory(&claim->context->failure);
     else if (*claim->key != '\0')
         status = read_key(claim, tn_text(&path));
-    if (status == TENON_OK && !job_exists(claim)) {
-        free_key(claim, tn_text(&path));
-        status = TENON_AGAIN;
+    if (status == TENON_OK) {
+        status = show_job(claim);
+        if (status == TENON_ERROR_NOT_FOUND) {
+            free_key(claim, tn_text(&path));
+            status = TENON_AGAIN;
+        }
     }
     tn_text_clear(&path);
     return status;
@@ -173,105 +198,89 @@ static tenon_status fill_folder(struct claim *claim, const char *hidden, const c
     return status;
 }
 
-/* Makes the job's folder under a name that nobody looks at, and then gives it its own. */
-static tenon_status make_folder(struct claim *claim, struct text *folder)
-{
-    struct failure *failure = &claim->context->failure;
-    const struct order *order = claim->order;
-    struct text hidden, output;
-    tenon_status status;
-
-    tn_random_hex(claim->context, claim->name, LOCAL_HEX);
-    tn_text_init(&hidden, &claim->context->memory, PATH_MAX);
-    tn_text_init(&output, &claim->context->memory, PATH_MAX);
-    tn_text_format(&hidden, "%s/.%s", tn_text(&claim->jobs), claim->name);
-    add_path(claim, claim->name, "", folder);
-    add_path(claim, claim->name, LOCAL_OUTPUT, &output);
-    status = hidden.failed || folder->failed || output.failed ? tn_fail_memory(failure)
-                                                              : tn_folder_make(tn_text(&hidden), 0700, failure);
-    if (status == TENON_OK)
-        status = fill_folder(claim, tn_text(&hidden), order->output != NULL ? order->output : tn_text(&output));
-    if (status == TENON_OK)
-        status = tn_file_rename(tn_text(&hidden), tn_text(folder), failure);
-    if (status != TENON_OK) {
-        struct failure ignored;
-
-        tn_failure_init(&ignored, &claim->context->memory, NULL);
-        tn_lock_release(&claim->lock);
-        tn_folder_remove(tn_text(&hidden), &ignored);
-        tn_failure_clear(&ignored);
-    }
-    tn_text_clear(&hidden);
-    tn_text_clear(&output);
-    return status;
-}
-
-/* Before the job is to be seen: between that and its key there is to be no time for anything. */
-static tenon_status make_keys(struct claim *claim)
-{
-    struct failure *failure = &claim->context->failure;
-    struct text keys;
-    tenon_status status;
-
-    if (*claim->key == '\0')
-        return TENON_OK;
-    tn_text_init(&keys, &claim->context->memory, PATH_MAX);
-    add_path(claim, "keys", "", &keys);
-    status = keys.failed ? tn_fail_memory(failure) : tn_folder_make_durable(tn_text(&keys), 0700, failure);
-    tn_text_clear(&keys);
-    return status;
-}
-
 /* Takes the key by giving the folder's key file a second name: of many at once one succeeds, the others get AGAIN. */
-static tenon_status take_key(struct claim *claim, const char *folder)
+static tenon_status take_key(struct claim *claim, const char *hidden, const char *key)
 {
     struct failure *failure = &claim->context->failure;
-    struct text keys, path, file;
+    struct text keys, file;
     tenon_status status;
 
-    if (*claim->key == '\0')
-        return TENON_OK;
     tn_text_init(&keys, &claim->context->memory, PATH_MAX);
-    tn_text_init(&path, &claim->context->memory, PATH_MAX);
     tn_text_init(&file, &claim->context->memory, PATH_MAX);
     add_path(claim, "keys", "", &keys);
-    add_path(claim, "keys", claim->key, &path);
-    tn_path_join(&file, folder, KEY_FILE);
-    status = keys.failed || path.failed || file.failed ? tn_fail_memory(failure) : TENON_OK;
+    tn_path_join(&file, hidden, KEY_FILE);
+    status = keys.failed || file.failed ? tn_fail_memory(failure) : tn_folder_make_durable(tn_text(&keys), 0700, failure);
     if (status == TENON_OK)
-        status = tn_file_link(tn_text(&file), tn_text(&path), failure);
-    if (status == TENON_OK)
+        status = tn_file_link(tn_text(&file), key, failure);
+    if (status == TENON_OK) {
+        claim->has_key = true;
         status = tn_folder_sync(tn_text(&keys), failure);
+    }
     tn_text_clear(&keys);
-    tn_text_clear(&path);
     tn_text_clear(&file);
     return status == TENON_ERROR_CONFLICT ? TENON_AGAIN : status;
+}
+
+/* Makes the job's folder, and then shows it. The key comes first: a job that is to be seen is found by it. */
+static tenon_status make_folder(struct claim *claim, const char *hidden, const char *key, const char *output)
+{
+    struct failure *failure = &claim->context->failure;
+    tenon_status status = tn_folder_make(hidden, 0700, failure);
+
+    if (status == TENON_OK)
+        status = fill_folder(claim, hidden, output);
+    if (status == TENON_OK && *claim->key != '\0')
+        status = take_key(claim, hidden, key);
+    if (status == TENON_OK)
+        status = show_job(claim);
+    /* Whoever is told of a job finds it after a power cut, too. */
+    if (status == TENON_OK)
+        status = tn_folder_sync(tn_text(&claim->jobs), failure);
+    return status;
+}
+
+/* Nothing is left of a job that could not be made, wherever it came to. */
+static void give_up(struct claim *claim, const char *hidden, const char *folder, const char *key)
+{
+    struct failure ignored;
+
+    tn_failure_init(&ignored, &claim->context->memory, NULL);
+    tn_lock_release(&claim->lock);
+    if (claim->has_key)
+        tn_file_remove(key, &ignored);
+    claim->has_key = false;
+    tn_folder_remove(hidden, &ignored);
+    tn_folder_remove(folder, &ignored);
+    tn_failure_clear(&ignored);
 }
 
 /* A new job of our own; AGAIN when another one took the key meanwhile. */
 static tenon_status claim_new(struct claim *claim)
 {
-    struct failure ignored;
-    struct text folder;
+    const char *chosen = claim->order->output;
+    struct text hidden, folder, output, key;
     tenon_status status;
 
+    tn_random_hex(claim->context, claim->name, LOCAL_HEX);
+    tn_text_init(&hidden, &claim->context->memory, PATH_MAX);
     tn_text_init(&folder, &claim->context->memory, PATH_MAX);
-    status = make_keys(claim);
-    if (status == TENON_OK)
-        status = make_folder(claim, &folder);
-    if (status == TENON_OK) {
-        status = take_key(claim, tn_text(&folder));
-        /* Whoever is told of a job finds it after a power cut, too. */
-        if (status == TENON_OK)
-            status = tn_folder_sync(tn_text(&claim->jobs), &claim->context->failure);
-        if (status != TENON_OK) {
-            tn_failure_init(&ignored, &claim->context->memory, NULL);
-            tn_lock_release(&claim->lock);
-            tn_folder_remove(tn_text(&folder), &ignored);
-            tn_failure_clear(&ignored);
-        }
+    tn_text_init(&output, &claim->context->memory, PATH_MAX);
+    tn_text_init(&key, &claim->context->memory, PATH_MAX);
+    add_hidden(claim, &hidden);
+    add_path(claim, claim->name, "", &folder);
+    add_path(claim, claim->name, LOCAL_OUTPUT, &output);
+    add_path(claim, "keys", claim->key, &key);
+    if (hidden.failed || folder.failed || output.failed || key.failed)
+        status = tn_fail_memory(&claim->context->failure);
+    else {
+        status = make_folder(claim, tn_text(&hidden), tn_text(&key), chosen != NULL ? chosen : tn_text(&output));
+        if (status != TENON_OK)
+            give_up(claim, tn_text(&hidden), tn_text(&folder), tn_text(&key));
     }
+    tn_text_clear(&hidden);
     tn_text_clear(&folder);
+    tn_text_clear(&output);
+    tn_text_clear(&key);
     return status;
 }
 
