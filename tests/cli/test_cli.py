@@ -801,8 +801,14 @@ class JobsTest(JobCase):
 
     def test_names(self):
         first, second = self.detach(self.endless(), "--name", "twin"), self.detach(self.endless(), "--name", "twin")
-        for word in (first, first[:-1], first.removeprefix("local:")):
-            self.assertEqual(self.ok("logs", word, "-n1"), self.ok("logs", first, "-n1"))
+        follower = self.place.start("logs", "-f", first)
+        while '"step": 2' not in follower.stdout.readline():
+            self.assertIsNone(follower.poll(), "its log ended early")
+        interrupt(follower)
+        follower.communicate(timeout=PATIENCE)
+        last = self.ok("logs", first, "-n1")
+        for word in (first[:-1], first.removeprefix("local:")):
+            self.assertEqual(self.ok("logs", word, "-n1"), last)
         message, hint = self.fails(3, "logs", "twin")
         self.assertIn("several", message)
         self.assertEqual(set(hint.split(", ")), {first, second})
