@@ -353,7 +353,8 @@ tenon_status tenon_context_set(tenon_context *context, const char *key, const ch
  *
  * @param[in]  context  the context
  * @param[in]  key      the setting
- * @param[out] value    its value as text; "(set)" or "" for a secret; lives until the next call on the context
+ * @param[out] value    its value as text; "(set)" or "" for a secret, "(set)@" for user and password of an address; lives until
+ *             the next call on the context
  * @transfer{none} value
  * @error TENON_ERROR_ARGUMENT  no such setting
  * @error TENON_ERROR_MEMORY  out of memory

@@ -338,6 +338,18 @@ static const char *value_in_force(const struct settings *settings, int id)
     return value != NULL ? value : rows[id].default_value;
 }
 
+/* User and password of an address are secrets, the rest of it is not. */
+static void show_text(int id, const char *value, struct text *out)
+{
+    bool address = strstr(value, "://") != NULL || id == SETTING_TRANSPORT_HTTPS_PROXY || id == SETTING_TRANSPORT_HTTP_PROXY;
+    size_t user = 0;
+    const char *host = address ? tn_address_host(value, &user) : value;
+
+    tn_text_add_n(out, value, (size_t)(host - value));
+    tn_text_add(out, user > 0 ? "(set)@" : "");
+    tn_text_add(out, host + user);
+}
+
 tenon_status tn_settings_show(const struct settings *settings, const char *key, struct text *out, struct failure *failure)
 {
     int id = find_row(key);
@@ -349,7 +361,7 @@ tenon_status tn_settings_show(const struct settings *settings, const char *key, 
     else if (rows[id].type == TENON_SETTING_PATH)
         tn_setting_path(settings, (enum setting_id)id, out);
     else
-        tn_text_add(out, value_in_force(settings, id));
+        show_text(id, value_in_force(settings, id), out);
     return tn_text_status(out) == TENON_OK ? TENON_OK : tn_fail_memory(failure);
 }
 

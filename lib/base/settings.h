@@ -67,7 +67,7 @@ const char *const *tn_settings_inherited(const struct settings *settings);
 tenon_status tn_settings_set(struct settings *settings, const char *key, const char *value, struct failure *failure);
 /* The same from "key=value". */
 tenon_status tn_settings_assign(struct settings *settings, const char *row, struct failure *failure);
-/* Adds what is in force to out, "(set)" for a secret. */
+/* Adds what is in force to out, "(set)" for a secret and for user and password of an address. */
 tenon_status tn_settings_show(const struct settings *settings, const char *key, struct text *out, struct failure *failure);
 
 /* What is in force; NULL when nothing is set and there is no default. */

@@ -237,6 +237,18 @@ bool tn_is_hex(const char *text, size_t digits)
     return i == digits && text[i] == '\0';
 }
 
+const char *tn_address_host(const char *address, size_t *user)
+{
+    const char *start = strstr(address, "://");
+    const char *host = start != NULL ? start + 3 : address;
+
+    /* Up to the last @: a password may hold one. */
+    *user = strcspn(host, "/?#");
+    while (*user > 0 && host[*user - 1] != '@')
+        --*user;
+    return host;
+}
+
 bool tn_parse_integer(const char *text, int64_t *number)
 {
     int64_t value = 0;

@@ -52,6 +52,8 @@ bool tn_ends_with(const char *text, const char *end);
 /* ASCII letters only, whatever the locale. */
 int tn_compare_case(const char *a, const char *b);
 bool tn_is_hex(const char *text, size_t digits);
+/* Where the host of an address begins, behind "scheme://"; *user is how much of user and password stands before it, with the @. */
+const char *tn_address_host(const char *address, size_t *user);
 /* The whole text as a decimal number without a sign; false for anything else or when it does not fit. */
 bool tn_parse_integer(const char *text, int64_t *number);
 /* Length of the valid UTF-8 sequence at bytes; 0 when there is none. */

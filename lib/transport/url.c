@@ -130,23 +130,10 @@ bool tn_url_resolve(const char *base, const char *reference, struct text *out)
     return good && tn_text_status(out) == TENON_OK;
 }
 
-/* Where the host begins, behind "scheme://"; *user is how much of user and password stands before it, with the @. */
-static const char *authority_of(const char *url, size_t *user)
-{
-    const char *start = strstr(url, "://");
-    const char *host = start != NULL ? start + 3 : url;
-
-    /* Up to the last @: a password may hold one. */
-    *user = strcspn(host, "/?#");
-    while (*user > 0 && host[*user - 1] != '@')
-        --*user;
-    return host;
-}
-
 void tn_url_keep_user(const char *from, const char *to, struct text *out)
 {
     size_t user, other, before = out->length;
-    const char *source = authority_of(from, &user), *host = authority_of(to, &other);
+    const char *source = tn_address_host(from, &user), *host = tn_address_host(to, &other);
     bool keeps = user > 0 && other == 0 && tn_url_same_origin(from, to);
 
     tn_text_add_n(out, to, (size_t)(host - to));
@@ -163,7 +150,7 @@ void tn_url_keep_user(const char *from, const char *to, struct text *out)
 void tn_url_show(const char *url, struct text *out)
 {
     size_t user;
-    const char *host = authority_of(url, &user);
+    const char *host = tn_address_host(url, &user);
 
     tn_text_add_n(out, url, (size_t)(host - url));
     tn_text_add_n(out, host + user, strcspn(host + user, "?#"));
@@ -172,7 +159,7 @@ void tn_url_show(const char *url, struct text *out)
 tenon_status tn_url_add_secret(const char *url, struct secrets *secrets)
 {
     size_t user;
-    const char *host = authority_of(url, &user);
+    const char *host = tn_address_host(url, &user);
     char *secret = user > 1 ? tn_copy_n(secrets->memory, host, user - 1) : NULL;
     tenon_status status = TENON_OK;
 

@@ -221,6 +221,12 @@ static void secrets_are_kept_secret(void **state)
     assert_string_equal(tn_setting_text(&settings, SETTING_HUB_TOKEN), "hf_ghijkl");
     refuse("hub.token", "hf_a\nhf_b");
     assert_null(strstr(failure.message, "hf_a"));
+    set("hub.endpoint", "https://me:pass@word@hub.example/a@b");
+    expect("hub.endpoint", "https://(set)@hub.example/a@b");
+    set("transport.https_proxy", "me:password@proxy:3128");
+    expect("transport.https_proxy", "(set)@proxy:3128");
+    set("transport.user_agent", "me@home");
+    expect("transport.user_agent", "me@home");
     set("hub.token", "");
     expect("hub.token", "");
     assert_null(tn_setting_text(&settings, SETTING_HUB_TOKEN));
