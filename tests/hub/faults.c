@@ -245,25 +245,56 @@ int flock(int fd, int operation)
 
 /* ---- names ---- */
 
+/* The whole path of a name below an open folder, whose path the system knows. */
+static const char *full_path(int folder, const char *path, char *full, size_t size)
+{
+    char above[4096];
+
+    if (*path == '/' || folder == AT_FDCWD)
+        snprintf(full, size, "%s", path);
+    else
+        snprintf(full, size, "%s/%s", path_of(folder, above, sizeof above), path);
+    return full;
+}
+
+static int open_below(int folder, const char *path, int flags, mode_t mode)
+{
+    char full[8192];
+    int fd;
+
+    full_path(folder, path, full, sizeof full);
+    if ((flags & (O_ACCMODE | O_CREAT)) != O_RDONLY && may_change(full) != 0)
+        return -1;
+    if (is_below(full, "FAULTS_UNREADABLE")) {
+        errno = EACCES;
+        return -1;
+    }
+    fd = (int)syscall(SYS_openat, folder, path, flags, mode);
+    if (fd >= 0 && fd < DESCRIPTORS)
+        waiting[fd] = 0;
+    return fd;
+}
+
 int open(const char *path, int flags, ...)
 {
     va_list arguments;
     mode_t mode;
-    int fd;
 
     va_start(arguments, flags);
     mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
     va_end(arguments);
-    if ((flags & (O_ACCMODE | O_CREAT)) != O_RDONLY && may_change(path) != 0)
-        return -1;
-    if (is_below(path, "FAULTS_UNREADABLE")) {
-        errno = EACCES;
-        return -1;
-    }
-    fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-    if (fd >= 0 && fd < DESCRIPTORS)
-        waiting[fd] = 0;
-    return fd;
+    return open_below(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int folder, const char *path, int flags, ...)
+{
+    va_list arguments;
+    mode_t mode;
+
+    va_start(arguments, flags);
+    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
+    va_end(arguments);
+    return open_below(folder, path, flags, mode);
 }
 
 int mkdir(const char *path, mode_t mode)
@@ -315,13 +346,9 @@ int unlink(const char *path)
     return result;
 }
 
-/* Below an open folder, whose path the system knows. */
 int unlinkat(int folder, const char *path, int flags)
 {
-    char above[4096], full[8192];
+    char full[8192];
 
-    snprintf(full, sizeof full, "%s", path);
-    if (*path != '/' && folder != AT_FDCWD)
-        snprintf(full, sizeof full, "%s/%s", path_of(folder, above, sizeof above), path);
-    return may_change(full) != 0 ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
+    return may_change(full_path(folder, path, full, sizeof full)) != 0 ? -1 : (int)syscall(SYS_unlinkat, folder, path, flags);
 }
