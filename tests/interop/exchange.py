@@ -123,6 +123,31 @@ class Exchange(hubtest.HubTest):
     def sent_of_large(self):
         return sum(count for file, count in self.content().items() if file.endswith("acme/large/model.bin"))
 
+    # ---- what holds for clients that fetch many files ----
+
+    def check_revisions_of_ours(self):
+        """What tenon fetched of each kind of revision is found, online with at most the question which commit it is."""
+        for revision, commit, card in self.revisions():
+            with self.subTest(revision=revision):
+                outcome = self.good("download", "acme/small", "README.md", "--revision", revision)
+                self.hub.clear_requests()
+                path = self.get("README.md", revision=revision, local_files_only=True)
+                self.assertEqual((path, read(path).decode()), (outcome.text, card))
+                self.assertEqual(self.asked(), [])
+                self.assertEqual(self.get("README.md", revision=revision), outcome.text)
+                self.assertEqual([method for method, _ in self.asked()], [] if revision == commit else ["HEAD"])
+        self.assertEqual(self.scan(), self.seen_by_tenon())
+
+    def check_snapshots_at_once(self, identity):
+        """The client has begun; two of ours join in, and all of them end with the same folder."""
+        running = [self.start("snapshot", identity) for _ in range(2)]
+        folder = self.client.result()
+        for one in running:
+            outcome = one.wait()
+            self.assertEqual((outcome.status, outcome.text.rstrip("/")), ("OK", folder), str(outcome))
+        self.assert_holds(folder, identity)
+        self.assert_verified(identity)
+
     # ---- half-way ----
 
     def stop_tenon_half_way(self, *more, place=None, at=4 * MIB):

@@ -221,13 +221,7 @@ class AtOnce(Node, unittest.TestCase):
         for identity in ("acme/plain", "acme/many"):
             with self.subTest(identity=identity):
                 self.client.begin("snapshotDownload", repo=identity, hubUrl=self.hub.url, cacheDir=self.cache)
-                running = [self.start("snapshot", identity) for _ in range(2)]
-                folder = self.client.result()
-                for one in running:
-                    outcome = one.wait()
-                    self.assertEqual((outcome.status, outcome.text.rstrip("/")), ("OK", folder), str(outcome))
-                self.assert_holds(folder, identity)
-                self.assert_verified(identity)
+                self.check_snapshots_at_once(identity)
         self.assertEqual(self.unfinished(), [])
         self.assertEqual(self.scan(), self.seen_by_tenon())
 

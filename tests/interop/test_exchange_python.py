@@ -128,16 +128,7 @@ class Ours(Python):
     """tenon filled the cache; the client finds everything."""
 
     def test_every_kind_of_revision(self):
-        for revision, commit, card in self.revisions():
-            with self.subTest(revision=revision):
-                outcome = self.good("download", "acme/small", "README.md", "--revision", revision)
-                self.hub.clear_requests()
-                path = self.get("README.md", revision=revision, local_files_only=True)
-                self.assertEqual((path, read(path).decode()), (outcome.text, card))
-                self.assertEqual(self.asked(), [])
-                self.assertEqual(self.get("README.md", revision=revision), outcome.text)
-                self.assertEqual([method for method, _ in self.asked()], [] if revision == commit else ["HEAD"])
-        self.assertEqual(self.scan(), self.seen_by_tenon())
+        self.check_revisions_of_ours()
 
     def test_every_type(self):
         offline = self.another_client(HF_HUB_OFFLINE="1")
@@ -292,13 +283,7 @@ class AtOnce(Python):
         for identity in identities:
             with self.subTest(identity=identity):
                 self.client.begin("snapshot_download", repo_id=identity, token=False, cache_dir=self.cache)
-                running = [self.start("snapshot", identity) for _ in range(2)]
-                folder = self.client.result()
-                for one in running:
-                    outcome = one.wait()
-                    self.assertEqual((outcome.status, outcome.text.rstrip("/")), ("OK", folder), str(outcome))
-                self.assert_holds(folder, identity)
-                self.assert_verified(identity)
+                self.check_snapshots_at_once(identity)
         self.assertEqual(self.unfinished(), [])
         self.assertEqual(self.scan(), self.seen_by_tenon())
 

@@ -112,16 +112,7 @@ class Ours(Rust):
     """tenon filled the cache; the client finds everything."""
 
     def test_file_of_every_kind_of_revision(self):
-        for revision, commit, card in self.revisions():
-            with self.subTest(revision=revision):
-                outcome = self.good("download", "acme/small", "README.md", "--revision", revision)
-                self.hub.clear_requests()
-                path = self.get("README.md", revision=revision, local_files_only=True)
-                self.assertEqual((path, read(path).decode()), (outcome.text, card))
-                self.assertEqual(self.asked(), [])
-                self.assertEqual(self.get("README.md", revision=revision), outcome.text)
-                self.assertEqual([method for method, _ in self.asked()], [] if revision == commit else ["HEAD"])
-        self.assertEqual(self.scan(), self.seen_by_tenon())
+        self.check_revisions_of_ours()
 
     def test_every_type(self):
         for identity, name, kind in (MODEL, DATA, SPACE):
@@ -228,13 +219,7 @@ class Snapshots(Rust):
         for identity in ("acme/small", "acme/many"):
             with self.subTest(identity=identity):
                 self.client.begin("download", **self.asking(identity, "model"))
-                running = [self.start("snapshot", identity) for _ in range(2)]
-                folder = self.client.result()
-                for one in running:
-                    outcome = one.wait()
-                    self.assertEqual((outcome.status, outcome.text.rstrip("/")), ("OK", folder), str(outcome))
-                self.assert_holds(folder, identity)
-                self.assert_verified(identity)
+                self.check_snapshots_at_once(identity)
         self.assertEqual(self.unfinished(), [])
         self.assertEqual(self.scan(), self.seen_by_tenon())
 
