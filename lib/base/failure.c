@@ -116,6 +116,7 @@ static const char *hint_of_errno(int error)
         { EMFILE, "Too many files are open in this process; raise its limit (ulimit -n)." },
         { ENFILE, "Too many files are open on this machine." },
         { ENAMETOOLONG, "Choose a folder with a shorter path." },
+        { ENOMEM, "The system has no memory for it now; close other programs, and try again." },
         { EIO, "The disk reports an error; check it before you go on." },
     };
     const char *hint = NULL;

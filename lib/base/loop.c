@@ -230,11 +230,15 @@ tenon_status tn_source_watch(struct loop *loop, struct source *source, unsigned 
         event.events |= EPOLLOUT;
     result = epoll_ctl(loop->epoll, source->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, source->fd, &event);
     /* The number may have been closed and opened anew behind our back. */
-    if (result != 0 && errno == ENOENT)
+    if (result != 0 && errno == ENOENT) {
+        source->watched = false;
         result = epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event);
-    else if (result != 0 && errno == EEXIST)
+    } else if (result != 0 && errno == EEXIST) {
+        source->watched = true;
         result = epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event);
-    source->watched = result == 0;
+    }
+    /* One that could not be changed is watched as before, unless it is closed. */
+    source->watched = result == 0 || (source->watched && errno != EBADF);
     return result == 0 ? TENON_OK : TENON_ERROR_IO;
 }
 

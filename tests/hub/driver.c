@@ -421,7 +421,9 @@ static void open_run(struct run *run, const struct command *command)
 
     run->status = tenon_context_open(&options, &run->context);
     if (run->status != TENON_OK) {
-        print(json_pack("{s:s}", "status", tenon_status_name(run->status)));
+        /* There is nothing yet that could hold a message. */
+        print(json_pack("{s:s, s:{s:s, s:s}}", "status", tenon_status_name(run->status), "error", "message",
+                        "no context can be opened", "hint", ""));
         exit(1);
     }
     run->status = tenon_hub_open(run->context, a->hub, &hub, &run->hub);

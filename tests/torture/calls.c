@@ -244,7 +244,6 @@ CALL(DESCRIBES, socket, (int domain, int type, int protocol), domain, type, prot
 CALL(NO_MEMORY, bind, (int fd, __CONST_SOCKADDR_ARG address, socklen_t size), fd, address, size)
 CALL(NO_MEMORY, connect, (int fd, __CONST_SOCKADDR_ARG address, socklen_t size), fd, address, size)
 CALL(DESCRIBES, epoll_create1, (int flags), flags)
-CALL(NO_MEMORY, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event), epoll, operation, fd, event)
 CALL(SIGNALLED, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout), epoll, events, most, timeout)
 CALL(SIGNALLED, poll, (struct pollfd *fds, nfds_t size, int timeout), fds, size, timeout)
 CALL(DESCRIBES, eventfd, (unsigned value, int flags), value, flags)
@@ -307,6 +306,12 @@ int openat(int folder, const char *path, int flags, ...)
     mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
     va_end(arguments);
     return fails(ways_to_open(flags)) ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+
+/* To take one out needs no memory: the kernel never refuses it. */
+int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+    return operation != EPOLL_CTL_DEL && fails(NO_MEMORY) ? -1 : REAL(epoll_ctl)(epoll, operation, fd, event);
 }
 
 FILE *fopen(const char *path, const char *mode)

@@ -271,6 +271,8 @@ static json_t *run(struct round *round)
         if (strcmp(scenarios[i].name, a->scenario) == 0)
             status = scenarios[i].run(round);
     say(round, "status", strstr(tenon_status_name(status), "_") + 1);
+    if (round->context == NULL) /* nothing yet could hold a message */
+        say(round, "message", "no context can be opened");
     return round->result;
 }
 

@@ -113,7 +113,7 @@ static void system_errors_have_a_meaning(void **state)
         bool hint;
     } rows[] = {
         { ENOSPC, TENON_ERROR_DISK_FULL, true }, { EDQUOT, TENON_ERROR_DISK_FULL, true }, { EACCES, TENON_ERROR_IO, true },
-        { ENOENT, TENON_ERROR_NOT_FOUND, false }, { ENOMEM, TENON_ERROR_MEMORY, false }, { EMFILE, TENON_ERROR_IO, true },
+        { ENOENT, TENON_ERROR_NOT_FOUND, false }, { ENOMEM, TENON_ERROR_MEMORY, true }, { EMFILE, TENON_ERROR_IO, true },
         { EXDEV, TENON_ERROR_IO, false },
     };
     struct failure failure;

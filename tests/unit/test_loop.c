@@ -253,6 +253,27 @@ static void one_ready_source_may_unwatch_another(void **state)
     }
 }
 
+/* So it is also taken out at the end: what the system still had would be called when its memory is gone. */
+static void one_that_cannot_be_changed_is_watched_as_before(void **state)
+{
+    struct ear in = { .source.ready = listen_to };
+    int pair[2], epoll = loop->epoll;
+
+    (void)state;
+    make_pair(pair);
+    in.source.fd = pair[0];
+    assert_int_equal(tn_source_watch(loop, &in.source, TN_READABLE), TENON_OK);
+    loop->epoll = pair[0];
+    assert_int_equal(tn_source_watch(loop, &in.source, 0), TENON_ERROR_IO);
+    loop->epoll = epoll;
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    assert_int_equal(tn_loop_step(context, -1), TENON_OK);
+    assert_int_equal(in.heard, TN_READABLE);
+    tn_source_unwatch(loop, &in.source);
+    assert_int_equal(tn_loop_step(context, 0), TENON_AGAIN);
+    close_pair(pair);
+}
+
 /* libcurl closes sockets and opens others under the same number before it says so. */
 static void a_number_that_is_used_again(void **state)
 {
@@ -380,6 +401,7 @@ int main(void)
         TEST(descriptors_are_heard),
         TEST(a_hang_up_is_heard),
         TEST(one_ready_source_may_unwatch_another),
+        TEST(one_that_cannot_be_changed_is_watched_as_before),
         TEST(a_number_that_is_used_again),
         TEST(a_waiting_loop_is_woken),
         TEST(nobody_starves),
