@@ -20,9 +20,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PLAIN = os.path.join(ROOT, "build", "plain")
 CHECKED = os.path.join(ROOT, "build", "checked")
 PYTHON = sys.executable
-# What takes longest begins first, so that nothing is left to run alone at the end.
-LONG = ["engines/test_lora.py", "readme/test_readme.py", "interop/test_exchange_python.py", "hub/test_download.py",
-        "hub/test_folder.py", "unit", "hub/test_kill.py", "torture/test_hostile.py", "job/test_job.py"]
+# What takes longest begins first, so that nothing is left to run alone at the end: of the second tier, then of the first.
+LONG = ["torture/test_hostile.py", "torture/test_power.py", "torture/test_calls.py", "fuzz/test_fuzz.py", "hub/test_kill.py",
+        "torture/test_valgrind.py", "readme/test_readme.py", "interop/test_exchange_python.py", "engines/test_lora.py", "unit",
+        "hub/test_folder.py", "hub/test_download.py", "fuzz/test_seeds.py", "job/test_job.py"]
 # Suites wait more than they compute: for timers, for disks, for servers that stall.
 AT_ONCE = (os.cpu_count() or 1) + 1
 PATIENCE = 1500  # seconds for one suite; only one that hangs ever takes so long
