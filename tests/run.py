@@ -104,7 +104,7 @@ def build(folder, *options):
     """Configure (once) and compile; the build's own words only when it fails."""
     steps = []
     if not os.path.exists(os.path.join(folder, "build.ninja")):
-        steps.append(["meson", "setup", folder, ROOT, *options])
+        steps.append(["meson", "setup", folder, ROOT, "--libdir", "lib", *options])
     steps.append(["ninja", "-C", folder])
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False)
@@ -233,6 +233,8 @@ def main():
     options = parser.parse_args()
     if options.foreign:
         os.environ["TENON_THOROUGH"] = "1"
+    # A shell's background command has Ctrl-C ignored, and so would have every program that is tested for it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     missing, unknown = check_promises()
     say("Building (plain, then with sanitizers) ...")

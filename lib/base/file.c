@@ -388,10 +388,12 @@ tenon_status tn_folder_remove(const char *path, struct failure *failure)
 static bool make_folder(const char *path, unsigned mode, bool durable, struct failure *failure)
 {
     int error = mkdir(path, mode) == 0 ? 0 : errno;
-    bool made = error == 0 || tn_folder_exists(path);
+    struct stat found;
+    bool looked = error != 0 && stat(path, &found) == 0, made = error == 0 || (looked && S_ISDIR(found.st_mode));
 
-    if (!made &&
-        tn_fail_system(failure, error == EEXIST ? ENOTDIR : error, "the folder %s cannot be made", path) == TENON_ERROR_NOT_FOUND)
+    if (error == EEXIST)
+        error = looked ? ENOTDIR : errno;
+    if (!made && tn_fail_system(failure, error, "the folder %s cannot be made", path) == TENON_ERROR_NOT_FOUND)
         failure->status = TENON_ERROR_IO;
     if (error == 0 && durable)
         made = tn_file_sync_name(path, failure) == TENON_OK;

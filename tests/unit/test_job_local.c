@@ -286,10 +286,9 @@ static tenon_status claim(const char *key, char mark, char *name)
 
 static void a_job_is_claimed(void **state)
 {
-    char name[20], path[100];
+    char name[20], *folder, *output;
     struct stat facts;
     json_t *job = NULL;
-    char *folder;
     struct failure failure;
 
     (void)state;
@@ -301,8 +300,9 @@ static void a_job_is_claimed(void **state)
     assert_string_equal(tn_json_text(job, "id"), "local:111111111111");
     assert_string_equal(tn_json_text(job, "mode"), "train");
     assert_int_equal(tn_json_integer(job, "submitted_ms", 0), 1700000000000);
-    snprintf(path, sizeof path, "%s/output", folder);
-    assert_string_equal(tn_json_text(job, "output"), path);
+    output = test_join(jobs, "jobs/111111111111/output");
+    assert_string_equal(tn_json_text(job, "output"), output);
+    free(output);
     assert_null(tn_json_text(job, "key"));
     json_decref(job);
     assert_int_equal(stat(folder, &facts), 0);
