@@ -106,20 +106,10 @@ static void unshow(struct fetch *fetch)
 
 /* ---- taking turns ---- */
 
-/*
- * A small file of the cache is guarded by others only where its lock was made: nothing rests on it, and to make one costs as much
- * as the file does.
- */
-static bool needs_lock(const struct fetch *fetch)
-{
-    return !fetch->in_memory || fetch->folder != NULL || tn_file_exists(tn_text(&fetch->lock_path));
-}
-
-/* TENON_OK when the lock is held, or not needed; TENON_AGAIN with the timer set when it is somebody else's. */
+/* TENON_OK when the lock is held; TENON_AGAIN with the timer set when it is somebody else's. */
 static tenon_status take_lock(struct fetch *fetch)
 {
-    bool has = fetch->lock.fd >= 0 || !needs_lock(fetch);
-    tenon_status status = has ? TENON_OK : tn_lock_try(&fetch->lock, tn_text(&fetch->lock_path), &fetch->failure);
+    tenon_status status = fetch->lock.fd >= 0 ? TENON_OK : tn_lock_try(&fetch->lock, tn_text(&fetch->lock_path), &fetch->failure);
 
     if (status == TENON_AGAIN && tn_now(fetch->co.context) >= fetch->deadline_ms) {
         status = tn_fail(&fetch->failure, TENON_ERROR_BUSY, "%s: another process has been downloading it for too long",
