@@ -662,7 +662,8 @@ class Lives(Case):
 
     def test_a_limit_of_memory(self):
         job = self.serve(memory_bytes=100_000_000)
-        self.assertRaises(tenon.FailedError, job.wait, "running")
+        # It may be ready before it is found to take too much.
+        self.assertRaises(tenon.FailedError, job.wait, "succeeded")
         self.assertEqual(job.status().cause, Cause.MEMORY)
         self.assertIn("memory", job.status().message)
 
