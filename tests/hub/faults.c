@@ -257,7 +257,7 @@ static const char *full_path(int folder, const char *path, char *full, size_t si
     return full;
 }
 
-static int open_below(int folder, const char *path, int flags, mode_t mode)
+static int open_at(int folder, const char *path, int flags, mode_t mode)
 {
     char full[8192];
     int fd;
@@ -275,27 +275,7 @@ static int open_below(int folder, const char *path, int flags, mode_t mode)
     return fd;
 }
 
-int open(const char *path, int flags, ...)
-{
-    va_list arguments;
-    mode_t mode;
-
-    va_start(arguments, flags);
-    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
-    va_end(arguments);
-    return open_below(AT_FDCWD, path, flags, mode);
-}
-
-int openat(int folder, const char *path, int flags, ...)
-{
-    va_list arguments;
-    mode_t mode;
-
-    va_start(arguments, flags);
-    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
-    va_end(arguments);
-    return open_below(folder, path, flags, mode);
-}
+#include "../support/opening.h"
 
 int mkdir(const char *path, mode_t mode)
 {

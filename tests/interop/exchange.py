@@ -125,6 +125,18 @@ class Exchange(hubtest.HubTest):
 
     # ---- what holds for clients that fetch many files ----
 
+    def check_revisions_of_theirs(self):
+        """What the client fetched of each kind of revision is found by tenon, likewise."""
+        for revision, commit, card in self.revisions():
+            with self.subTest(revision=revision):
+                path = self.get("README.md", revision=revision)
+                self.hub.clear_requests()
+                outcome = self.good("download", "acme/small", "README.md", "--revision", revision, "--policy", OFFLINE)
+                self.assertEqual((outcome.text, read(outcome.text).decode()), (path, card))
+                self.assertEqual(self.asked(), [])
+                self.assertEqual(self.good("download", "acme/small", "README.md", "--revision", revision).text, path)
+                self.assertEqual([method for method, _ in self.asked()], [] if revision == commit else ["HEAD"])
+
     def check_revisions_of_ours(self):
         """What tenon fetched of each kind of revision is found, online with at most the question which commit it is."""
         for revision, commit, card in self.revisions():

@@ -60,15 +60,7 @@ class Theirs(Python):
     """The client filled the cache; tenon finds everything."""
 
     def test_every_kind_of_revision(self):
-        for revision, commit, card in self.revisions():
-            with self.subTest(revision=revision):
-                path = self.get("README.md", revision=revision)
-                self.hub.clear_requests()
-                outcome = self.good("download", "acme/small", "README.md", "--revision", revision, "--policy", OFFLINE)
-                self.assertEqual((outcome.text, read(outcome.text).decode()), (path, card))
-                self.assertEqual(self.asked(), [])
-                self.assertEqual(self.good("download", "acme/small", "README.md", "--revision", revision).text, path)
-                self.assertEqual([method for method, _ in self.asked()], [] if revision == commit else ["HEAD"])
+        self.check_revisions_of_theirs()
 
     def test_every_type(self):
         for identity, name, kind in (MODEL, DATA, SPACE):

@@ -53,15 +53,7 @@ class Theirs(Rust):
     """The client filled the cache; tenon finds everything."""
 
     def test_file_of_every_kind_of_revision(self):
-        for revision, commit, card in self.revisions():
-            with self.subTest(revision=revision):
-                path = self.get("README.md", revision=revision)
-                self.hub.clear_requests()
-                outcome = self.good("download", "acme/small", "README.md", "--revision", revision, "--policy", OFFLINE)
-                self.assertEqual((outcome.text, read(outcome.text).decode()), (path, card))
-                self.assertEqual(self.asked(), [])
-                self.assertEqual(self.good("download", "acme/small", "README.md", "--revision", revision).text, path)
-                self.assertEqual([method for method, _ in self.asked()], [] if revision == commit else ["HEAD"])
+        self.check_revisions_of_theirs()
 
     def test_snapshot_of_every_kind_of_revision(self):
         for revision, _, card in self.revisions():

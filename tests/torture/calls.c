@@ -286,27 +286,12 @@ static int ways_to_open(int flags)
     return BROKEN | MANY | NO_MEMORY | SIGNALLED | (writes ? READ_ONLY : 0) | ((flags & O_CREAT) != 0 ? FULL | READ_ONLY : 0);
 }
 
-int open(const char *path, int flags, ...)
+static int open_at(int folder, const char *path, int flags, mode_t mode)
 {
-    va_list arguments;
-    mode_t mode;
-
-    va_start(arguments, flags);
-    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
-    va_end(arguments);
-    return fails(ways_to_open(flags)) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-}
-
-int openat(int folder, const char *path, int flags, ...)
-{
-    va_list arguments;
-    mode_t mode;
-
-    va_start(arguments, flags);
-    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
-    va_end(arguments);
     return fails(ways_to_open(flags)) ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
 }
+
+#include "../support/opening.h"
 
 /* To take one out needs no memory: the kernel never refuses it. */
 int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
