@@ -68,13 +68,25 @@ static bool part_is_good(const char *part, size_t length)
     return good && !(length > 4 && memcmp(part + length - 4, ".git", 4) == 0);
 }
 
-static bool id_is_good(const char *id)
+/* "datasets" and its like own nothing: routes and folders of a hub could not tell their models from datasets. */
+static bool owner_is_good(const char *owner, size_t length)
 {
-    const char *slash = strchr(id, '/');
+    bool good = part_is_good(owner, length);
 
-    if (slash == NULL)
+    for (int i = 0; i < TYPES && good; i++)
+        good = strlen(types[i].plural) != length || memcmp(owner, types[i].plural, length) != 0;
+    return good;
+}
+
+/* An id whose owner and name are parted by what the separator says, or a name alone. */
+static bool id_is_good(const char *id, const char *separator)
+{
+    const char *cut = strstr(id, separator);
+
+    if (cut == NULL)
         return part_is_good(id, strlen(id));
-    return part_is_good(id, (size_t)(slash - id)) && part_is_good(slash + 1, strlen(slash + 1));
+    cut += strlen(separator);
+    return owner_is_good(id, (size_t)(cut - id) - strlen(separator)) && part_is_good(cut, strlen(cut));
 }
 
 bool tn_repository_of_folder(const char *folder, struct text *out)
@@ -88,7 +100,7 @@ bool tn_repository_of_folder(const char *folder, struct text *out)
             const char *id = folder + length + 2, *cut = strstr(id, "--");
             size_t first = cut != NULL ? (size_t)(cut - id) : strlen(id);
 
-            known = part_is_good(id, first) && (cut == NULL || part_is_good(cut + 2, strlen(cut + 2)));
+            known = id_is_good(id, "--");
             if (known)
                 tn_text_format(out, "%s%.*s%s%s", types[i].prefix, (int)first, id, cut != NULL ? "/" : "",
                                cut != NULL ? cut + 2 : "");
@@ -264,7 +276,7 @@ static tenon_status take_apart(struct repository *repository, char *copy, const 
     }
     if (address)
         cut_route(id, &said);
-    if (!id_is_good(id) || (said != NULL && *said == '\0'))
+    if (!id_is_good(id, "/") || (said != NULL && *said == '\0'))
         return bad_name(text, failure);
     if (revision == NULL)
         revision = said != NULL ? said : "main";

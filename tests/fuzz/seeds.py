@@ -637,6 +637,8 @@ SEEDS = {
         lines("hf://datasets/owner/name@a%2Fb", "[!a-z]*"),
         lines("https://huggingface.co/owner/name/tree/main/x", "a?b"),
         lines("models--owner--name", "models--*"),
+        lines("hf://models/datasets/owt", "x"),
+        lines("models--datasets--owt", "x"),
         lines("../../etc/passwd", "*/"),
         lines("COM1.txt", "[]"),
         lines("a\\b", "a\\b"),

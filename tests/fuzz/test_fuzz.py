@@ -1,6 +1,7 @@
 """libFuzzer on every fuzz target, under the address and undefined-behavior sanitizers, built by clang into build/fuzz. Each runs
-for TENON_FUZZ_SECONDS seconds (15), from its seeds and from what earlier runs have found; that is kept in the cache folder. A
-finding is an input that is printed; it belongs into seeds/TARGET once it is understood."""
+for TENON_FUZZ_SECONDS seconds (15), from its seeds and from what earlier runs have found; that is kept in the cache folder. With
+TENON_SEED=N a search goes the same way each time, from the seeds alone. A finding is an input that is printed; it belongs into
+seeds.py once it is understood."""
 
 import glob
 import os
@@ -25,6 +26,7 @@ import suite  # noqa: E402
 SECONDS = int(os.environ.get("TENON_FUZZ_SECONDS", "15"))
 OPTIONS = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized", "-Dc_args=-fsanitize=fuzzer-no-link"]
 CORPORA = os.path.join(environments.CACHE, "fuzz")
+SEED = int(os.environ.get("TENON_SEED") or 0)  # 0: libFuzzer chooses one
 LONGEST = 65536  # bytes of an input
 
 
@@ -58,13 +60,13 @@ class Fuzz(unittest.TestCase):
 
     def fuzz(self, target, seconds=SECONDS):
         program = os.path.join(BUILD, "tests", "fuzz", f"fuzz-{target}")
-        corpus = os.path.join(CORPORA, target)
-        os.makedirs(corpus, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=os.environ.get("TENON_TMP")) as folder:
+            corpus = os.path.join(folder if SEED else CORPORA, target)
+            os.makedirs(corpus, exist_ok=True)
             seeds.write(target, os.path.join(folder, "seeds"))
             done = run(program, f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=60", "-rss_limit_mb=2048",
-                       "-print_final_stats=1", f"-artifact_prefix={folder}/found-", corpus, os.path.join(folder, "seeds"),
-                       timeout=20 * seconds + 600, cwd=folder,
+                       "-print_final_stats=1", f"-seed={SEED}", f"-artifact_prefix={folder}/found-",
+                       corpus, os.path.join(folder, "seeds"), timeout=20 * seconds + 600, cwd=folder,
                        env=dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1", ASAN_OPTIONS="detect_leaks=1"))
             for path in glob.glob(f"{folder}/found-*"):
                 with open(path, "rb") as file:

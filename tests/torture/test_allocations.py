@@ -23,7 +23,7 @@ import suite
 from hubtest import CHECKED, PLAIN, read
 from simulator import Simulator
 
-SEED = int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
+SEED = suite.seed()
 SAMPLE = None if os.environ.get("TENON_THOROUGH") else 10  # allocations of a scenario; None: all
 SERVER = os.path.join(PLAIN, "tests", "torture", "server")
 TRAIN = {"command": ["sh", "-c", 'printf x >> "$$MARKS/$$MARK"; echo "{\\"step\\": 1, \\"loss\\": 0.5}"; echo model > "$$TENON_OUTPUT/model.bin"'],

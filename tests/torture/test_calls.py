@@ -30,7 +30,7 @@ from hubtest import OFFLINE, PLAIN, read
 
 SHIM = os.path.join(PLAIN, "tests", "torture", "calls.so")
 SUPERVISOR = os.path.join(PLAIN, "lib", "tenon-supervisor")
-SEED = int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
+SEED = suite.seed()
 THOROUGH = bool(os.environ.get("TENON_THOROUGH"))
 KINDS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EMFILE", "ENOMEM", "EINTR", "SHORT")
 UNNOTICED = ("EINTR", "SHORT")

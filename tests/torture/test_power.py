@@ -30,7 +30,7 @@ from hubtest import OFFLINE, PLAIN, read
 
 SUPERVISOR = os.path.join(PLAIN, "lib", "tenon-supervisor")
 RECORDER = os.path.join(PLAIN, "tests", "torture", "record.so")
-SEED = int(os.environ.get("TENON_SEED") or random.SystemRandom().randrange(1 << 32))
+SEED = suite.seed()
 MOMENTS = None if os.environ.get("TENON_THOROUGH") else 6  # of a record; None: all
 PARTS = {"hub.part_bytes": 256 << 10, "hub.parts": 4}
 

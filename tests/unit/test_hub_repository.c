@@ -77,6 +77,8 @@ static void what_is_none(void **state)
         "", "/", "a/", "/a", "a//b", "a/b/c", "a/b/", "../b", "a/..", ".a/b", "a./b", "-a/b", "a/b-", "a/.b", "a/b.", "a b/c", "a/b c",
         "a--b/c", "a/b--c", "a..b/c", "a/b..c", "a/b.git", "b.git", "a/b\n", "a\\b", "a/b%2Fc", "a:b/c", "\xc3\xa4/b", "a/\xc3\xa4",
         "a/b\x01", "~/b", "a/*", "datasets/", "spaces/", "models/", "datasets//a", "datasets/a/b/c",
+        /* Owners that a hub's routes could not tell from a kind. */
+        "models/datasets/a", "hf://models/datasets/a", "models/spaces/a", "models/models/a", "datasets/models/a", "spaces/spaces/a",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/b",
         "a/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         /* Revisions that are none. */
@@ -136,7 +138,8 @@ static void folders_of_the_cache(void **state)
     };
     static const char *const others[] = { "", "models", "models-", "models--", "blobs", ".locks", "kernels--a--b", "model--a--b",
                                           "Models--a--b", "xmodels--a--b", "CACHEDIR.TAG", "models--a--", "models----b", "models----",
-                                          "models--..--b", "models--a--..", "models--a b--c", "models--a--b\n" };
+                                          "models--..--b", "models--a--..", "models--a b--c", "models--a--b\n", "models--datasets--a",
+                                          "datasets--models--a" };
     struct text text;
 
     (void)state;
