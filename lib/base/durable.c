@@ -23,17 +23,31 @@ struct flush {
     struct durable *owner; /* NULL: nobody waits any more */
 };
 
-static void end_flush(struct flusher *flusher, struct flush *flush, int error)
+/* What became of it, for whoever still waits. */
+static void tell_owner(struct flush *flush, int error)
 {
     struct durable *owner = flush->owner;
 
-    tn_unlink(&flush->link);
-    tn_release(&flusher->context->memory, flush);
     if (owner != NULL) {
+        flush->owner = NULL;
         owner->flush = NULL;
         owner->error = error;
         tn_co_wake(owner->waiter);
     }
+}
+
+static void end_flush(struct flusher *flusher, struct flush *flush, int error)
+{
+    tell_owner(flush, error);
+    tn_unlink(&flush->link);
+    tn_release(&flusher->context->memory, flush);
+}
+
+/* The system does not tell what has ended, but it may yet know of each: only the waiting ends. */
+static void give_up(struct flusher *flusher, int error)
+{
+    for (struct link *link = flusher->flushes.next; link != &flusher->flushes; link = link->next)
+        tell_owner(TN_CONTAINER(link, struct flush, link), error);
 }
 
 /* Hears what has ended, once so many have. */
@@ -46,7 +60,11 @@ static void hear(struct flusher *flusher, long least)
         count = syscall(SYS_io_getevents, flusher->aio, least, (long)BATCH, ended, NULL);
         for (long i = 0; i < count; i++)
             end_flush(flusher, (struct flush *)(uintptr_t)ended[i].data, ended[i].res < 0 ? (int)-ended[i].res : 0);
+        /* After a whole batch there need not be more. */
+        least = count > 0 ? 0 : least;
     } while (count == BATCH || (count < 0 && errno == EINTR));
+    if (count < 0)
+        give_up(flusher, errno);
 }
 
 static void events_ready(struct source *source, unsigned events)

@@ -1,15 +1,17 @@
 #define _GNU_SOURCE
 #include "support.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "durable.h"
 
-enum { FILES = 300 };
+enum { FILES = 300, BATCH = 32 };
 
 /* Waits for one file. */
 struct writer {
@@ -22,9 +24,60 @@ struct writer {
 static tenon_context *context;
 static char *folder;
 
+/* What the system does when it is asked what has ended. */
+static struct {
+    int error;  /* it does not tell */
+    long least; /* it tells no fewer at first */
+    long left;  /* how many have not been told of */
+} ending;
+
+static long next_syscall(long number, const long *words)
+{
+    static long (*next)(long, ...);
+
+    if (next == NULL)
+        *(void **)&next = dlsym(RTLD_NEXT, "syscall");
+    return next(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+}
+
+/* The words of io_getevents: which, how many at least, how many at most, ... */
+static long get_events(long *words)
+{
+    long count;
+
+    assert_true(words[1] <= ending.left);
+    if (ending.error != 0) {
+        errno = ending.error;
+        return -1;
+    }
+    if (ending.least > 0)
+        words[1] = ending.least;
+    ending.least = 0;
+    count = next_syscall(SYS_io_getevents, words);
+    ending.left -= count > 0 ? count : 0;
+    return count;
+}
+
+/* The library's. */
+long syscall(long number, ...)
+{
+    long words[6], result;
+    va_list arguments;
+
+    va_start(arguments, number);
+    for (size_t i = 0; i < COUNT(words); i++)
+        words[i] = va_arg(arguments, long);
+    va_end(arguments);
+    result = number == SYS_io_getevents ? get_events(words) : next_syscall(number, words);
+    if (number == SYS_io_submit && result > 0)
+        ending.left += result;
+    return result;
+}
+
 static int set_up(void **state)
 {
     (void)state;
+    memset(&ending, 0, sizeof ending);
     context = test_open(NULL);
     folder = test_folder_make();
     return 0;
@@ -133,6 +186,50 @@ static void one_can_be_waited_for(void **state)
     }
 }
 
+/* As many as the system tells of at once: nobody waits for one more. */
+static void a_whole_batch_can_be_waited_for(void **state)
+{
+    struct writer writers[BATCH];
+
+    (void)state;
+    for (int i = 0; i < BATCH; i++)
+        start(&writers[i], i);
+    tn_loop_step(context, 0);
+    assert_int_equal(ending.left, BATCH);
+    ending.least = BATCH;
+    tn_durable_wait(&writers[0].durable, context);
+    assert_int_equal(ending.left, 0);
+    for (int i = 0; i < BATCH; i++) {
+        assert_int_equal(outcome(&writers[i]), TENON_OK);
+        tn_co_stop(&writers[i].co);
+        close(writers[i].fd);
+    }
+}
+
+/* Then nobody knows what is durable: all who wait hear that, and what the system still tells of later harms nobody. */
+static void a_system_that_does_not_tell_ends_the_waiting(void **state)
+{
+    struct writer writers[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        start(&writers[i], i);
+    tn_loop_step(context, 0);
+    ending.error = EINVAL;
+    tn_durable_wait(&writers[1].durable, context);
+    for (int i = 0; i < 3; i++) {
+        assert_false(tn_durable_running(&writers[i].durable));
+        assert_int_equal(outcome(&writers[i]), TENON_ERROR_IO);
+        assert_int_equal(writers[i].durable.error, EINVAL);
+        close(writers[i].fd);
+    }
+    ending.error = 0;
+    while (ending.left > 0 || !writers[2].done)
+        tn_loop_step(context, 1000);
+    for (int i = 0; i < 3; i++)
+        assert_true(writers[i].done);
+}
+
 /* Who has stopped waiting is not looked for any more, whether the context goes on or not. */
 static void waiting_can_be_given_up(void **state)
 {
@@ -208,6 +305,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_files_become_durable, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_can_be_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_whole_batch_can_be_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_system_that_does_not_tell_ends_the_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(waiting_can_be_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forked_child_leaves_it_to_the_parent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_it_is_waited_for, set_up, tear_down),
