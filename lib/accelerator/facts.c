@@ -93,7 +93,7 @@ static int64_t networks_parameters(const struct model_shape *s, int64_t experts)
 
 int64_t tn_shape_embedding(const struct model_shape *shape)
 {
-    return tn_times(tn_times(shape->vocab, shape->hidden), shape->tied ? 1 : 2);
+    return tn_times(tn_times(tn_most(shape->vocab, 0), tn_most(shape->hidden, 0)), shape->tied ? 1 : 2);
 }
 
 bool tn_shape_parameters(const struct model_shape *s, int64_t *total, int64_t *active)

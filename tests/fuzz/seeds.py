@@ -319,6 +319,8 @@ GGUF = [
         [("blk.0.ffn_gate_exps.weight", (64, 64, 8), 12, 0)],
     ),
     gguf([], [], 2),
+    # Without a vocabulary, and more parameters than can be counted, of a type that is not known.
+    gguf(LLAMA, [("a.weight", (64, 1 << 56), 99, 0), ("b.weight", (64, 1 << 56), 99, 1024), ("c.weight", (64,), 0, 8192)]),
     b"GGUF" + struct.pack("<IQQ", 3, 1 << 63, 1 << 63),
     b"GGUF\0\0\0\3",
     b"",
