@@ -186,7 +186,7 @@ static tenon_status ask(struct reading *reading)
     if (status != TENON_OK)
         return tn_failure_move(&reading->failure, &origin->context->failure);
     origin->calls++;
-    reading->part->bytes_room = (size_t)reading->length + 1;
+    reading->part->unread->room = (size_t)reading->length + 1;
     tn_task_begin(reading->part, &reading->co);
     return TENON_OK;
 }
@@ -194,15 +194,16 @@ static tenon_status ask(struct reading *reading)
 static tenon_status take_answer(struct reading *reading)
 {
     struct tenon_task *part = reading->part;
+    const struct text *bytes = &part->unread->bytes;
     tenon_status status = part->co.status;
 
     if (status != TENON_OK)
         status = tn_failure_move(&reading->failure, &part->failure);
-    else if (part->bytes.length > (size_t)reading->length)
+    else if (bytes->length > (size_t)reading->length)
         status = tn_fail(&reading->failure, TENON_ERROR_PROTOCOL, "%s: more was sent than was asked for", reading->path);
     else {
-        tn_text_add_n(&reading->bytes, part->bytes.length > 0 ? part->bytes.data : "", part->bytes.length);
-        reading->origin->bytes += (int64_t)part->bytes.length;
+        tn_text_add_n(&reading->bytes, tn_text(bytes), bytes->length);
+        reading->origin->bytes += (int64_t)bytes->length;
     }
     tn_task_drop(part);
     reading->part = NULL;

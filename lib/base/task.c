@@ -41,7 +41,9 @@ static void task_destroy(struct handle *handle)
     while ((link = tn_list_take(&task->rows)) != NULL)
         tn_row_free(memory, TN_CONTAINER(link, struct row, link));
     tn_row_free(memory, task->taken);
-    tn_text_clear(&task->bytes);
+    if (task->unread != NULL)
+        tn_text_clear(&task->unread->bytes);
+    tn_release(memory, task->unread);
     tn_text_clear(&task->text);
     tn_failure_clear(&task->failure);
     tn_release(memory, task->json);
@@ -52,22 +54,30 @@ static void task_destroy(struct handle *handle)
 
 tenon_status tn_task_new(struct tenon_context *context, const struct operation *operation, void *out)
 {
-    struct tenon_task *task = tn_alloc(&context->memory, operation->size);
+    const struct memory *memory = &context->memory;
+    struct tenon_task *task = tn_alloc(memory, operation->size);
+    struct unread *unread = operation->yields_bytes ? tn_alloc(memory, sizeof *unread) : NULL;
 
-    if (task == NULL)
+    if (task == NULL || (operation->yields_bytes && unread == NULL)) {
+        tn_release(memory, unread);
+        tn_release(memory, task);
         return tn_fail_memory(&context->failure);
+    }
     tn_handle_init(&task->handle, context, task_destroy);
     task->operation = operation;
     task->co.context = context;
     task->co.status = TENON_ERROR_CANCELLED;
     task->progress.bytes_total = task->progress.items_total = task->progress.bytes_per_second = -1;
     task->progress.stage = "waiting";
-    task->bytes_room = BYTES_ROOM;
+    task->unread = unread;
+    if (unread != NULL) {
+        unread->room = BYTES_ROOM;
+        tn_text_init(&unread->bytes, memory, 2 * TEXT_LIMIT);
+    }
     tn_list_init(&task->rows);
-    tn_arena_init(&task->arena, &context->memory);
-    tn_failure_init(&task->failure, &context->memory, &context->secrets);
-    tn_text_init(&task->text, &context->memory, TEXT_LIMIT);
-    tn_text_init(&task->bytes, &context->memory, 2 * TEXT_LIMIT);
+    tn_arena_init(&task->arena, memory);
+    tn_failure_init(&task->failure, memory, &context->secrets);
+    tn_text_init(&task->text, memory, TEXT_LIMIT);
     task->missed = context->missed;
     memcpy(out, &task, sizeof task);
     return TENON_OK;
@@ -184,9 +194,15 @@ tenon_status tn_task_keep(struct tenon_task *task, const char *text, const char 
     return text == NULL || *copy != NULL ? TENON_OK : tn_fail_memory(&task->handle.context->failure);
 }
 
+/* How many bytes wait to be read. */
+static size_t count_unread(const struct tenon_task *task)
+{
+    return task->unread != NULL ? task->unread->bytes.length - task->unread->read : 0;
+}
+
 bool tn_task_has_room(const struct tenon_task *task)
 {
-    return task->drops || (task->row_bytes < ROWS_BYTES && task->bytes.length - task->bytes_read < task->bytes_room);
+    return task->drops || (task->row_bytes < ROWS_BYTES && (task->unread == NULL || count_unread(task) < task->unread->room));
 }
 
 tenon_status tn_task_push(struct tenon_task *task, const void *data)
@@ -220,15 +236,17 @@ tenon_status tn_task_push_child(struct tenon_task *task, const struct row_kind *
 
 tenon_status tn_task_push_bytes(struct tenon_task *task, const void *bytes, size_t size)
 {
+    struct unread *unread = task->unread;
+
     if (task->drops)
         return TENON_OK;
-    if (task->bytes_read > 0) {
-        tn_text_drop(&task->bytes, task->bytes_read);
-        task->bytes_read = 0;
+    if (unread->read > 0) {
+        tn_text_drop(&unread->bytes, unread->read);
+        unread->read = 0;
     }
-    tn_text_add_n(&task->bytes, bytes, size);
+    tn_text_add_n(&unread->bytes, bytes, size);
     tell_news(task);
-    return tn_text_status(&task->bytes) == TENON_OK ? TENON_OK : tn_fail_memory(&task->failure);
+    return tn_text_status(&unread->bytes) == TENON_OK ? TENON_OK : tn_fail_memory(&task->failure);
 }
 
 tenon_status tn_task_set_text(struct tenon_task *task, const char *text)
@@ -309,9 +327,11 @@ static void drop_everything(struct tenon_task *task)
 
     while ((link = tn_list_take(&task->rows)) != NULL)
         tn_row_free(&task->handle.context->memory, TN_CONTAINER(link, struct row, link));
-    tn_text_reset(&task->bytes);
     task->row_bytes = 0;
-    task->bytes_read = 0;
+    if (task->unread != NULL) {
+        tn_text_reset(&task->unread->bytes);
+        task->unread->read = 0;
+    }
 }
 
 tenon_status tenon_task_wait(tenon_task *task, int64_t timeout_ms)
@@ -435,7 +455,7 @@ void *tenon_task_user(tenon_task *task)
 
 static bool has_bytes(const struct tenon_task *task)
 {
-    return has_ended(task) || task->bytes.length > task->bytes_read;
+    return has_ended(task) || count_unread(task) > 0;
 }
 
 tenon_status tenon_task_read(tenon_task *task, int64_t timeout_ms, void *buffer, size_t size, size_t *got)
@@ -448,11 +468,11 @@ tenon_status tenon_task_read(tenon_task *task, int64_t timeout_ms, void *buffer,
     if (!task->operation->yields_bytes || buffer == NULL || size == 0 || got == NULL)
         return leave_task(task, TENON_ERROR_MISUSE);
     status = drive(task, timeout_ms, has_bytes);
-    count = task->bytes.length - task->bytes_read;
+    count = count_unread(task);
     if (status == TENON_OK && count > 0) {
         count = count < size ? count : size;
-        memcpy(buffer, task->bytes.data + task->bytes_read, count);
-        task->bytes_read += count;
+        memcpy(buffer, task->unread->bytes.data + task->unread->read, count);
+        task->unread->read += count;
         *got = count;
         make_room(task);
     } else if (status == TENON_OK)

@@ -25,6 +25,13 @@ struct operation {
     void (*drained)(struct tenon_task *task);
 };
 
+/* Bytes that wait to be read. */
+struct unread {
+    struct text bytes;
+    size_t read; /* so many of them are not any more */
+    size_t room; /* how many may wait; a part of another operation may allow more */
+};
+
 struct tenon_task {
     struct handle handle;
     struct co co;
@@ -37,9 +44,7 @@ struct tenon_task {
     struct link rows;
     size_t row_bytes;
     struct row *taken;
-    struct text bytes;
-    size_t bytes_read;
-    size_t bytes_room; /* how many bytes may wait to be read; a part of another operation may allow more */
+    struct unread *unread; /* of an operation that yields bytes */
     bool drops; /* the reader wants only the end */
     bool part;  /* of another operation: the caller does not know it */
     bool cleared;

@@ -75,21 +75,19 @@ static void job_destroy(struct handle *handle)
         tn_report_clear(job->report);
     tn_release(memory, job->report);
     tn_release(memory, job->key);
-    tn_release(memory, job->id);
     tn_release(memory, job);
 }
 
-tenon_status tn_job_new(struct tenon_context *context, const struct place *place, char *id, tenon_job **out)
+tenon_status tn_job_new(struct tenon_context *context, const struct place *place, const char *id, tenon_job **out)
 {
-    struct tenon_job *job = tn_alloc(&context->memory, sizeof *job);
+    size_t size = strlen(id) + 1;
+    struct tenon_job *job = tn_alloc(&context->memory, sizeof *job + size);
 
-    if (job == NULL) {
-        tn_release(&context->memory, id);
+    if (job == NULL)
         return tn_fail_memory(&context->failure);
-    }
     tn_handle_init(&job->handle, context, job_destroy);
     job->place = place;
-    job->id = id;
+    memcpy(job->id, id, size);
     job->co.context = context;
     job->co.status = TENON_OK;
     tn_list_init(&job->followers);

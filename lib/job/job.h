@@ -26,16 +26,16 @@ bool tn_state_is_final(int32_t state);
 struct tenon_job {
     struct handle handle;
     const struct place *place;
-    char *id;
     struct co co;           /* the place's, while somebody follows */
     struct link followers;
     struct report *report;  /* of the last tenon_job_status */
     char *key;              /* of the last tenon_job_api_key */
     void *inside;           /* the place's */
+    char id[];
 };
 
-/* For places: a handle without its inside. Takes id over. */
-tenon_status tn_job_new(struct tenon_context *context, const struct place *place, char *id, tenon_job **job);
+/* For places: a handle without its inside. */
+tenon_status tn_job_new(struct tenon_context *context, const struct place *place, const char *id, tenon_job **job);
 /* Gives back a handle that the caller was never given, or the reference of a task; inside the context. */
 void tn_job_drop(tenon_job *job);
 /* Starts the job's coroutine where it does not run. */

@@ -8,8 +8,8 @@ struct wait {
     tenon_job *job; /* a reference */
     struct follower follower;
     int32_t until;
-    uint64_t mark;  /* of the report that was given last */
     bool given;
+    uint64_t mark;  /* of the report that was given last */
 };
 
 static void wait_clear(struct tenon_task *task)

@@ -371,7 +371,7 @@ static void a_part_is_nobody_elses_business(void **state)
     tn_co_start(&owner.co, context, own, NULL);
     settle();
     assert_int_equal(owner.co.status, TENON_ERROR_BUSY);
-    assert_int_equal(owner.part->task.bytes.length, 5000);
+    assert_int_equal(owner.part->task.unread->bytes.length, 5000);
     assert_int_equal(tenon_context_next_task(context, &news), TENON_DONE);
     assert_int_equal(tn_enter(context), TENON_OK);
     tn_task_drop(&owner.part->task);

@@ -1,5 +1,6 @@
 /* The place "local": its table, and where its jobs are. */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "file.h"
@@ -43,32 +44,22 @@ tenon_status tn_local_handle(struct tenon_context *context, const char *name, te
 {
     const struct memory *memory = &context->memory;
     struct local_job *local = NULL;
-    tenon_job *job = NULL;
-    struct text id, folder;
+    char id[sizeof "local:" + LOCAL_HEX];
+    struct text folder;
     tenon_status status;
 
-    tn_text_init(&id, memory, PATH_MAX);
     tn_text_init(&folder, memory, PATH_MAX);
-    tn_text_format(&id, "local:%s", name);
+    snprintf(id, sizeof id, "local:%s", name);
     add_folder(context, name, &folder);
-    local = tn_alloc(memory, sizeof *local);
-    if (local == NULL || id.failed || folder.failed) {
-        status = tn_fail_memory(&context->failure);
-        goto done;
-    }
-    local->folder = tn_text_take(&folder);
-    status = tn_job_new(context, &tn_place_local, tn_text_take(&id), &job);
+    if (!folder.failed)
+        local = tn_alloc(memory, sizeof *local + folder.length + 1);
+    status = local != NULL ? tn_job_new(context, &tn_place_local, id, out) : tn_fail_memory(&context->failure);
     if (status == TENON_OK) {
-        job->inside = local;
-        local = NULL;
-        *out = job;
-    }
-done:
-    if (local != NULL)
-        tn_release(memory, local->folder);
-    tn_release(memory, local);
+        memcpy(local->folder, tn_text(&folder), folder.length + 1);
+        (*out)->inside = local;
+    } else
+        tn_release(memory, local);
     tn_text_clear(&folder);
-    tn_text_clear(&id);
     return status;
 }
 
@@ -106,7 +97,6 @@ static void local_clear(tenon_job *job)
     tn_probe_clear(job);
     tn_watch_stop(&local->watch);
     tn_timer_stop(context, &local->timer);
-    tn_release(memory, local->folder);
     tn_release(memory, local->said);
     tn_release(memory, local->message);
     tn_release(memory, local->hint);

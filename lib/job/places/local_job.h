@@ -18,22 +18,21 @@ struct submission;
 struct probe;
 
 struct local_job {
-    char *folder;
     struct submission *submission; /* while this handle submits it */
     struct probe *probe;           /* while its server is asked whether it is ready */
     struct watch watch;
     struct timer timer;
     int32_t rounds;                /* since the coroutine went to sleep */
+    bool over;                     /* nothing will change any more */
+    bool must_probe;               /* its server has not been seen ready */
 
     /* What was seen last, to tell whether anything changed. */
+    bool was_young;
     uint64_t mark;
     uint64_t file_id;              /* of state.json */
     int64_t file_time;
-    bool was_young;
     struct process supervisor;
-    bool over;                     /* nothing will change any more */
     int64_t look_due_ms;
-    bool must_probe;               /* its server has not been seen ready */
     int64_t probe_due_ms;
     int64_t probe_pause_ms;
     char *said;                    /* why its server was not ready when it was asked last; NULL */
@@ -42,6 +41,8 @@ struct local_job {
     int32_t cause;
     char *message;
     char *hint;
+
+    char folder[];
 };
 
 /* ---- local.c ---- */

@@ -250,10 +250,12 @@ static tenon_status make_spec(struct submission *s, const char *output, json_t *
         .order = &s->order, .id = s->job->id, .output = output, .model = s->paths[0], .data = s->paths[1],
         .inputs = s->paths + 2, .engine = s->choice.engine, .key = s->order.port >= 0 ? key : NULL,
     };
-    tenon_status status;
+    tenon_status status = TENON_OK;
 
-    tn_random_hex(s->order.context, key, KEY_HEX);
-    status = tn_secrets_add(&s->order.context->secrets, key);
+    if (ready.key != NULL) {
+        tn_random_hex(s->order.context, key, KEY_HEX);
+        status = tn_secrets_add(&s->order.context->secrets, key);
+    }
     return status == TENON_OK ? tn_local_spec(&ready, spec, &s->failure) : tn_fail_memory(&s->failure);
 }
 
