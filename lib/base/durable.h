@@ -17,7 +17,10 @@ struct durable {
     int error;           /* what became of it, as errno has it */
 };
 
-/* What the file has now is to be durable. One that was under way is no longer waited for. */
+/*
+ * What the file has now is to be durable; it stays open until that has ended or is stopped. All that is started in one turn of the
+ * loop is ordered at its end, together. One that was under way is no longer waited for.
+ */
 void tn_durable_start(struct durable *durable, struct tenon_context *context, int fd, struct co *waiter);
 /* What became of it, once it does not run any more. */
 tenon_status tn_durable_end(const struct durable *durable, const char *path, struct failure *failure);

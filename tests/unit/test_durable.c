@@ -29,6 +29,7 @@ static struct {
     int error;  /* it does not tell */
     long least; /* it tells no fewer at first */
     long left;  /* how many have not been told of */
+    int orders; /* how often it was asked to begin */
 } ending;
 
 static long next_syscall(long number, const long *words)
@@ -69,6 +70,7 @@ long syscall(long number, ...)
         words[i] = va_arg(arguments, long);
     va_end(arguments);
     result = number == SYS_io_getevents ? get_events(words) : next_syscall(number, words);
+    ending.orders += number == SYS_io_submit;
     if (number == SYS_io_submit && result > 0)
         ending.left += result;
     return result;
@@ -148,6 +150,44 @@ static void many_files_become_durable(void **state)
         close(writers[i].fd);
     }
     free(writers);
+}
+
+static void those_of_one_turn_are_ordered_together(void **state)
+{
+    struct writer writers[BATCH];
+
+    (void)state;
+    for (int i = 0; i < BATCH; i++)
+        start(&writers[i], i);
+    tn_loop_step(context, 0);
+    assert_int_equal(ending.orders, 1);
+    for (int i = 0; i < BATCH; i++) {
+        tn_durable_wait(&writers[i].durable, context);
+        assert_int_equal(outcome(&writers[i]), TENON_OK);
+        tn_co_stop(&writers[i].co);
+        close(writers[i].fd);
+    }
+    assert_int_equal(ending.orders, 1);
+}
+
+static void what_is_given_up_in_its_turn_is_not_ordered(void **state)
+{
+    struct durable durable = { NULL };
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void)state;
+    tn_durable_start(&durable, context, fd, NULL);
+    assert_true(tn_durable_running(&durable));
+    tn_durable_stop(&durable);
+    assert_false(tn_durable_running(&durable));
+    close(fd);
+    tn_loop_step(context, 0);
+    assert_int_equal(ending.orders, 0);
+    /* Nor is what still waits when the context ends. */
+    tn_durable_start(&durable, context, fd, NULL);
+    tenon_context_free(context);
+    context = NULL;
+    assert_int_equal(ending.orders, 0);
 }
 
 static void what_is_no_file_is_a_failure(void **state)
@@ -303,6 +343,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(many_files_become_durable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(those_of_one_turn_are_ordered_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_given_up_in_its_turn_is_not_ordered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_can_be_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_whole_batch_can_be_waited_for, set_up, tear_down),
