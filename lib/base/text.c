@@ -75,6 +75,22 @@ void tn_text_add_char(struct text *text, char more)
     tn_text_add_n(text, &more, 1);
 }
 
+void tn_text_add_all(struct text *text, const char *first, ...)
+{
+    size_t length = 0;
+    va_list arguments, again;
+
+    va_start(arguments, first);
+    va_copy(again, arguments);
+    for (const char *more = first; more != NULL; more = va_arg(arguments, const char *))
+        length += strlen(more);
+    if (text_reserve(text, length))
+        for (const char *more = first; more != NULL; more = va_arg(again, const char *))
+            tn_text_add(text, more);
+    va_end(again);
+    va_end(arguments);
+}
+
 void tn_text_add_integer(struct text *text, int64_t number)
 {
     tn_text_format(text, "%lld", (long long)number);
@@ -91,17 +107,22 @@ void tn_text_format(struct text *text, const char *format, ...)
 
 void tn_text_format_v(struct text *text, const char *format, va_list arguments)
 {
+    size_t left = text->room - text->length;
     va_list again;
     int length;
 
     va_copy(again, arguments);
-    length = vsnprintf(NULL, 0, format, arguments);
+    /* Into the room that is there; what does not fit, or may not be added, is written again or taken back. */
+    length = vsnprintf(left > 0 ? text->data + text->length : NULL, left, format, arguments);
     if (length < 0)
         text->failed = true;
     else if (text_reserve(text, (size_t)length)) {
-        vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
+        if ((size_t)length >= left)
+            vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
         text->length += (size_t)length;
     }
+    if (left > 0)
+        text->data[text->length] = '\0';
     va_end(again);
 }
 
@@ -115,12 +136,15 @@ void tn_text_add_escaped(struct text *text, const char *more, const char *keep)
 {
     static const char digits[] = "0123456789ABCDEF";
 
-    for (; *more != '\0'; more++) {
-        unsigned char c = (unsigned char)*more;
+    while (*more != '\0') {
+        size_t plain = 0;
 
-        if (is_unreserved(c) || strchr(keep, c) != NULL)
-            tn_text_add_char(text, *more);
-        else {
+        while (more[plain] != '\0' && (is_unreserved((unsigned char)more[plain]) || strchr(keep, more[plain]) != NULL))
+            plain++;
+        tn_text_add_n(text, more, plain);
+        more += plain;
+        if (*more != '\0') {
+            unsigned char c = (unsigned char)*more++;
             char escape[3] = { '%', digits[c >> 4], digits[c & 15] };
 
             tn_text_add_n(text, escape, sizeof escape);

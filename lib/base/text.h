@@ -30,6 +30,8 @@ void tn_text_reset(struct text *text);
 void tn_text_add(struct text *text, const char *more);
 void tn_text_add_n(struct text *text, const void *more, size_t length);
 void tn_text_add_char(struct text *text, char more);
+/* One text after the other, up to a NULL. */
+void tn_text_add_all(struct text *text, const char *first, ...) __attribute__((sentinel));
 void tn_text_add_integer(struct text *text, int64_t number);
 void tn_text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void tn_text_format_v(struct text *text, const char *format, va_list arguments);

@@ -37,6 +37,33 @@ static void a_text_grows(void **state)
     tn_text_clear(&text);
 }
 
+static void many_are_added_at_once(void **state)
+{
+    struct text text;
+
+    (void)state;
+    tn_text_init(&text, &memory, 70);
+    tn_text_add_all(&text, "", NULL);
+    assert_string_equal(tn_text(&text), "");
+    tn_text_add_all(&text, "a", "", "bc", "d", NULL);
+    assert_string_equal(tn_text(&text), "abcd");
+    /* What fits into the room that is there, what has to make more, and what is beyond the bound. */
+    tn_text_format(&text, "%s-%d", "e", 5);
+    assert_string_equal(tn_text(&text), "abcde-5");
+    tn_text_format(&text, "%060d", 0);
+    assert_int_equal(text.length, 67);
+    assert_string_equal(tn_text(&text) + 60, "0000000");
+    tn_text_format(&text, "%s", "1234");
+    assert_true(text.full);
+    assert_int_equal(text.length, 67);
+    assert_string_equal(tn_text(&text) + 60, "0000000");
+    text.failed = text.full = false;
+    tn_text_add_all(&text, "12", "34", NULL);
+    assert_true(text.full);
+    assert_int_equal(text.length, 67);
+    tn_text_clear(&text);
+}
+
 static void the_bound_holds(void **state)
 {
     struct text text;
@@ -225,6 +252,7 @@ int main(void)
         cmocka_unit_test(a_text_grows),        cmocka_unit_test(the_bound_holds),   cmocka_unit_test(a_text_is_handed_over),
         cmocka_unit_test(no_memory_is_remembered), cmocka_unit_test(escapes_are_exact), cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test(bytes_become_utf8),   cmocka_unit_test(integers_are_parsed), cmocka_unit_test(comparing),
+        cmocka_unit_test(many_are_added_at_once),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
