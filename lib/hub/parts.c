@@ -187,6 +187,7 @@ static void start_part(struct fetch *fetch, struct part *part, int64_t first, in
         tn_request_range(request, first, end - 1);
     request->decode = fetch->decode;
     request->stream = true;
+    request->large = !fetch->in_memory;
     request->owner = part;
     request->begun = part_begun;
     request->data = part_data;

@@ -213,6 +213,7 @@ static void ask(struct reading *reading)
         tn_request_range(request, reading->next, reading->end >= 0 ? reading->end - 1 : -1);
     request->decode = reading->decode;
     request->stream = true;
+    request->large = true;
     request->owner = reading;
     request->begun = answer_begun;
     request->data = answer_data;

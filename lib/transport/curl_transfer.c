@@ -28,13 +28,13 @@ static size_t take_header(char *line, size_t size, size_t count, void *user)
         length--;
     transfer->complete = transfer->complete || length == 0;
     if (length > 0 && !transfer->final) {
-        const char *colon = memchr(line, ':', length);
-        size_t name = colon != NULL ? (size_t)(colon - line) : 0;
+        size_t begin = answer->length;
 
-        for (size_t i = 0; i < name; i++)
-            tn_text_add_char(answer, line[i] >= 'A' && line[i] <= 'Z' ? (char)(line[i] - 'A' + 'a') : line[i]);
-        tn_text_add_n(answer, line + name, length - name);
+        tn_text_add_n(answer, line, length);
         tn_text_add_char(answer, '\n');
+        if (!answer->failed && memchr(line, ':', length) != NULL)
+            for (char *at = answer->data + begin; *at != ':'; at++)
+                *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
     }
     return answer->failed ? 0 : size * count;
 }

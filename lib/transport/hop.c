@@ -86,8 +86,8 @@ static void make_headers(struct request *request)
 
     tn_text_reset(lines);
     tn_text_add(lines, tn_text(&request->headers));
-    tn_text_format(lines, "User-Agent: %s%stenon/%s\n", application != NULL ? application : "", application != NULL ? " " : "",
-                   tenon_version());
+    tn_text_add_all(lines, "User-Agent: ", application != NULL ? application : "", application != NULL ? " " : "", "tenon/",
+                    tenon_version(), "\n", NULL);
     if (request->bearer != NULL &&
         (request->hops == 0 ||
          tn_url_same_origin(tn_text(&request->url), tn_text(&request->final_url)) ||
@@ -112,9 +112,10 @@ static const char *proxy_for(const struct settings *settings, const char *url)
 {
     enum setting_id id = tn_url_is_tls(url) ? SETTING_TRANSPORT_HTTPS_PROXY : SETTING_TRANSPORT_HTTP_PROXY;
     const char *proxy = tn_setting_text(settings, id), *direct = tn_setting_text(settings, SETTING_TRANSPORT_NO_PROXY);
-    bool around = tn_url_is_listed(url, "localhost,127.0.0.1,::1") || (direct != NULL && tn_url_is_listed(url, direct));
 
-    return proxy != NULL && !around ? proxy : "";
+    if (proxy == NULL || tn_url_is_listed(url, "localhost,127.0.0.1,::1") || (direct != NULL && tn_url_is_listed(url, direct)))
+        proxy = "";
+    return proxy;
 }
 
 /* Proxy and trust, told in full; the texts are kept behind the headers. */
@@ -173,7 +174,7 @@ tenon_status tn_hop_start(struct request *request)
     exchange->body = request->body;
     exchange->body_size = request->upload != NULL ? request->upload_size : (int64_t)request->body_size;
     exchange->decode = request->decode;
-    exchange->large = request->data != NULL;
+    exchange->large = request->large;
     exchange->once = !request->repeatable;
     exchange->started = answer_started;
     exchange->data = answer_data;

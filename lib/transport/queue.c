@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "request.h"
-#include "url.h"
 
 /* The connections of one origin. It is there as long as somebody waits or runs. Those that wait are woken in order. */
 struct slots {
@@ -60,24 +59,18 @@ static struct slots *slots_of(struct request *request)
 {
     struct origins *origins = origins_of(request->context);
     const struct memory *memory = &request->context->memory;
-    struct slots *slots = NULL;
-    struct text origin;
+    const char *origin = request->origin.failed ? "" : tn_text(&request->origin);
+    struct slots *slots = origins != NULL ? find_slots(origins, origin) : NULL;
 
-    tn_text_init(&origin, memory, URL_LIMIT);
-    if (!tn_url_origin(tn_text(&request->final_url), &origin))
-        tn_text_reset(&origin);
-    if (origins != NULL)
-        slots = find_slots(origins, tn_text(&origin));
     if (origins != NULL && slots == NULL) {
-        slots = tn_alloc(memory, sizeof *slots + origin.length + 1);
+        slots = tn_alloc(memory, sizeof *slots + strlen(origin) + 1);
         if (slots != NULL) {
             slots->context = request->context;
-            memcpy(slots->origin, tn_text(&origin), origin.length + 1);
+            memcpy(slots->origin, origin, strlen(origin) + 1);
             tn_list_init(&slots->waiting);
             tn_list_add(&origins->slots, &slots->link);
         }
     }
-    tn_text_clear(&origin);
     return slots;
 }
 

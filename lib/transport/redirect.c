@@ -65,7 +65,9 @@ static tenon_status turn(struct request *request, const char *target)
     }
     if (tn_hop_rewind(request)) {
         tn_text_reset(&request->final_url);
+        tn_text_reset(&request->origin);
         tn_url_keep_user(tn_text(&request->url), target, &request->final_url);
+        tn_url_origin(target, &request->origin);
     } else
         status = tn_fail(&request->failure, TENON_ERROR_PROTOCOL, "%s: HTTP %d came for a body that cannot be sent again",
                          request->what, (int)request->status);

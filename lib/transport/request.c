@@ -34,6 +34,7 @@ void tn_request_init(struct request *request, struct tenon_context *context)
     tn_text_init(&request->headers, memory, HEADERS_LIMIT);
     tn_text_init(&request->sent, memory, 2 * HEADERS_LIMIT);
     tn_text_init(&request->final_url, memory, URL_LIMIT);
+    tn_text_init(&request->origin, memory, URL_LIMIT);
     tn_text_init(&request->answer, memory, request->body_limit);
     tn_text_init(&request->exchange.answer, memory, HEADERS_LIMIT);
 }
@@ -52,6 +53,7 @@ void tn_request_clear(struct request *request)
     tn_text_clear(&request->headers);
     tn_text_clear(&request->sent);
     tn_text_clear(&request->final_url);
+    tn_text_clear(&request->origin);
     tn_text_clear(&request->answer);
     tn_text_clear(&request->exchange.answer);
     request->context = NULL;
@@ -86,7 +88,7 @@ static bool may_be_sent(const char *value)
 void tn_request_header(struct request *request, const char *name, const char *value)
 {
     if (may_be_sent(value))
-        tn_text_format(&request->headers, "%s: %s\n", name, value);
+        tn_text_add_all(&request->headers, name, ": ", value, "\n", NULL);
     else
         request->bad_header = name;
 }
@@ -118,9 +120,8 @@ static tenon_status check_question(struct request *request)
 {
     struct failure *failure = &request->failure;
     tenon_status status = TENON_OK;
-    struct text origin;
 
-    tn_text_init(&origin, failure->memory, URL_LIMIT);
+    tn_text_reset(&request->origin);
     if (request->url.full)
         status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: the address is too long", request->what);
     else if (request->headers.full)
@@ -133,11 +134,10 @@ static tenon_status check_question(struct request *request)
         tn_hint(failure, "Look at where the token comes from; a line end may have been copied with it.");
     } else if (request->url.failed || request->headers.failed)
         status = tn_fail_memory(failure);
-    else if (!tn_url_origin(tn_text(&request->url), &origin) && !origin.failed) {
+    else if (!tn_url_origin(tn_text(&request->url), &request->origin) && !request->origin.failed) {
         status = tn_fail(failure, TENON_ERROR_ARGUMENT, "%s: \"%s\" is no usable address", request->what, tn_text(&request->url));
         tn_hint(failure, "An address begins with https:// or http://.");
     }
-    tn_text_clear(&origin);
     return status;
 }
 

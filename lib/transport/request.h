@@ -51,6 +51,7 @@ struct request {
     bool stream;                    /* no limit on the whole; silence still counts */
     enum setting_id silence;        /* how long it may last */
     bool decode;                    /* accept compressed answers */
+    bool large;                     /* many bytes are expected: the buffer is worth its making */
     bool any_status;                /* an HTTP error is an answer too, not a failure */
     size_t body_limit;              /* of an answer that is kept in memory */
     const char *what;               /* for messages: "the listing of owner/name" */
@@ -73,6 +74,7 @@ struct request {
     /* The answer. */
     int32_t status;
     struct text final_url;          /* after redirects */
+    struct text origin;             /* of the address that is asked next */
     struct text answer;
 
     /* Inside. */

@@ -78,11 +78,25 @@ static bool is_origin(const struct origin *origin, const char *scheme, const cha
     return tn_compare_case(origin->scheme, scheme) == 0 && strcmp(origin->port, port) == 0;
 }
 
+/* How long an address is up to its path. */
+static size_t length_of_origin(const char *url)
+{
+    size_t user;
+    const char *host = tn_address_host(url, &user);
+
+    return (size_t)(host - url) + strcspn(host, "/?#");
+}
+
 bool tn_url_same_origin(const char *a, const char *b)
 {
     struct origin first, second = { NULL };
-    bool same = origin_read(&first, a) && origin_read(&second, b) && is_origin(&first, second.scheme, second.port) &&
-                tn_compare_case(first.host, second.host) == 0;
+    size_t length = length_of_origin(a);
+    /* Letter by letter the same: it is read once only. */
+    bool equal = length == length_of_origin(b) && strncmp(a, b, length) == 0, same = origin_read(&first, a);
+
+    if (same && !equal)
+        same = origin_read(&second, b) && is_origin(&first, second.scheme, second.port) &&
+               tn_compare_case(first.host, second.host) == 0;
 
     origin_clear(&first);
     origin_clear(&second);
