@@ -37,27 +37,27 @@ void tn_cache_clear(struct cache *cache)
 
 void tn_cache_blob_path(const struct cache *cache, const char *etag, struct text *out)
 {
-    tn_text_format(out, "%s/blobs/%s", tn_text(&cache->folder), etag);
+    tn_text_add_all(out, tn_text(&cache->folder), "/blobs/", etag, NULL);
 }
 
 void tn_cache_snapshot_path(const struct cache *cache, const char *commit, const char *path, struct text *out)
 {
-    tn_text_format(out, "%s/snapshots/%s%s%s", tn_text(&cache->folder), commit, *path != '\0' ? "/" : "", path);
+    tn_text_add_all(out, tn_text(&cache->folder), "/snapshots/", commit, *path != '\0' ? "/" : "", path, NULL);
 }
 
 void tn_cache_lock_path(const struct cache *cache, const char *etag, struct text *out)
 {
-    tn_text_format(out, "%s/.locks/%s/%s.lock", tn_text(&cache->root), tn_path_name(tn_text(&cache->folder)), etag);
+    tn_text_add_all(out, tn_text(&cache->root), "/.locks/", tn_path_name(tn_text(&cache->folder)), "/", etag, ".lock", NULL);
 }
 
 static void ref_path(const struct cache *cache, const char *revision, struct text *out)
 {
-    tn_text_format(out, "%s/refs/%s", tn_text(&cache->folder), revision);
+    tn_text_add_all(out, tn_text(&cache->folder), "/refs/", revision, NULL);
 }
 
 static void absent_path(const struct cache *cache, const char *commit, const char *path, struct text *out)
 {
-    tn_text_format(out, "%s/.no_exist/%s/%s", tn_text(&cache->folder), commit, path);
+    tn_text_add_all(out, tn_text(&cache->folder), "/.no_exist/", commit, "/", path, NULL);
 }
 
 /* A name that nobody else has for what is to get its true name by a rename. The official client's prune knows the ending. */
@@ -66,7 +66,7 @@ static void scratch_path(const struct cache *cache, struct text *out)
     char chance[9];
 
     tn_random_hex(cache->context, chance, 8);
-    tn_text_format(out, "%s/blobs/%s.tenon.incomplete", tn_text(&cache->folder), chance);
+    tn_text_add_all(out, tn_text(&cache->folder), "/blobs/", chance, ".tenon.incomplete", NULL);
 }
 
 /* ---- folders ---- */
@@ -249,7 +249,7 @@ static void link_text(const char *path, const char *etag, struct text *out)
 {
     for (const char *slash = path; (slash = strchr(slash, '/')) != NULL; slash++)
         tn_text_add(out, "../");
-    tn_text_format(out, "../../blobs/%s", etag);
+    tn_text_add_all(out, "../../blobs/", etag, NULL);
 }
 
 /* Gives what was made under another name its own; what cannot have it is of no use. */
@@ -265,12 +265,18 @@ static tenon_status put(const struct text *scratch, const char *place, struct fa
     return status;
 }
 
-/* The link; one that is there already is replaced at one moment. */
+/* The link; one that is there already is replaced at one moment. Most come to a folder that is there. */
 static tenon_status put_link(const struct cache *cache, const char *target, const char *place, struct failure *failure)
 {
     struct text scratch;
     tenon_status status = tn_link_make(target, place, failure);
 
+    if (status == TENON_ERROR_NOT_FOUND) {
+        tn_failure_clear(failure);
+        status = tn_folder_make_above(place, failure);
+        if (status == TENON_OK)
+            status = tn_link_make(target, place, failure);
+    }
     tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
     if (status == TENON_ERROR_CONFLICT) {
         scratch_path(cache, &scratch);
@@ -286,17 +292,17 @@ static tenon_status put_link(const struct cache *cache, const char *target, cons
 static tenon_status put_file(const struct cache *cache, const char *etag, bool fresh, const char *place, struct failure *failure)
 {
     struct text blob, scratch;
-    tenon_status status;
+    tenon_status status = tn_folder_make_above(place, failure);
 
     tn_text_init(&blob, &cache->context->memory, PATH_MAX);
     tn_text_init(&scratch, &cache->context->memory, PATH_MAX);
     tn_cache_blob_path(cache, etag, &blob);
     scratch_path(cache, &scratch);
-    if (blob.failed || scratch.failed)
+    if (status == TENON_OK && (blob.failed || scratch.failed))
         status = tn_fail_memory(failure);
-    else if (fresh)
+    else if (status == TENON_OK && fresh)
         status = tn_file_rename(tn_text(&blob), place, failure);
-    else {
+    else if (status == TENON_OK) {
         status = tn_file_copy(tn_text(&blob), tn_text(&scratch), failure);
         if (status == TENON_OK)
             status = put(&scratch, place, failure);
@@ -317,7 +323,7 @@ tenon_status tn_cache_link(const struct cache *cache, const char *commit, const 
     tn_text_init(&target, &cache->context->memory, PATH_MAX);
     tn_cache_snapshot_path(cache, commit, path, &place);
     link_text(path, etag, &target);
-    status = place.failed || target.failed ? tn_fail_memory(failure) : tn_folder_make_above(tn_text(&place), failure);
+    status = place.failed || target.failed ? tn_fail_memory(failure) : TENON_OK;
     if (status == TENON_OK && links) {
         status = put_link(cache, tn_text(&target), tn_text(&place), failure);
         links = status != TENON_ERROR_IO;

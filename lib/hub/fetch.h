@@ -35,6 +35,7 @@ struct fetch {
     int64_t bytes;
     bool force;
     bool offline;                         /* no request may be made */
+    bool anew;                            /* nothing of the commit was in the cache: it need not be looked for */
     bool *prepared;                       /* whether the cache's folders are made, for many files; NULL: one alone */
 
     /* Where it is at its end. */

@@ -217,7 +217,7 @@ void tn_hub_api(const tenon_hub *hub, const struct repository *repository, struc
 void tn_hub_resolve(const tenon_hub *hub, const struct repository *repository, const char *revision, const char *path,
                     struct text *out)
 {
-    tn_text_format(out, "%s/%s%s/resolve/", hub->endpoint, tn_repository_prefix(repository), repository->id);
+    tn_text_add_all(out, hub->endpoint, "/", tn_repository_prefix(repository), repository->id, "/resolve/", NULL);
     tn_text_add_escaped(out, revision, "");
     tn_text_add_char(out, '/');
     tn_text_add_escaped(out, path, "/");

@@ -11,7 +11,7 @@
 
 bool tn_placing_in_cache(struct fetch *fetch)
 {
-    return !fetch->force && tn_cache_has(fetch->cache, fetch->commit, fetch->path, fetch->bytes, &fetch->place);
+    return !fetch->force && !fetch->anew && tn_cache_has(fetch->cache, fetch->commit, fetch->path, fetch->bytes, &fetch->place);
 }
 
 bool tn_placing_in_folder(struct fetch *fetch)
@@ -145,7 +145,7 @@ static void name_scratch(struct fetch *fetch)
 
     tn_random_hex(fetch->co.context, chance, 8);
     tn_text_reset(&fetch->scratch);
-    tn_text_format(&fetch->scratch, "%s.%s.tenon.incomplete", tn_text(&fetch->base), chance);
+    tn_text_add_all(&fetch->scratch, tn_text(&fetch->base), ".", chance, ".tenon.incomplete", NULL);
 }
 
 tenon_status tn_placing_write(struct fetch *fetch)

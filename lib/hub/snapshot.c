@@ -33,6 +33,7 @@ struct snapshot {
     bool listed;        /* the tree is known */
     bool tree_is_new;
     bool prepared;      /* the cache's folders are made */
+    bool anew;          /* nothing of it was in the cache at first */
     struct slot *slots;
     int32_t slot_count;
     int32_t at_once;    /* how many of them may be coming; more may wait for the disk */
@@ -214,6 +215,7 @@ static tenon_status start_slot(struct snapshot *snapshot, struct slot *slot, str
     fetch->force = snapshot->force;
     fetch->offline = snapshot->stands_in;
     fetch->prepared = &snapshot->prepared;
+    fetch->anew = snapshot->anew;
     memcpy(fetch->commit, snapshot->commit, sizeof fetch->commit);
     memcpy(fetch->etag, file->etag, strlen(file->etag) + 1);
     if (snapshot->base.hub->folder != NULL) {
@@ -434,6 +436,7 @@ static tenon_status choose_and_note(struct snapshot *snapshot)
     if (snapshot->stands_in)
         return make_do(snapshot);
     choose(snapshot);
+    snapshot->anew = snapshot->folder == NULL && !has_snapshot(snapshot);
     return write_ref(snapshot);
 }
 

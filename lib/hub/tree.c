@@ -235,15 +235,15 @@ bool tn_tree_read(struct tree *tree, const char *folder, const char *commit)
     return good;
 }
 
+/* Keys in the order of the alphabet, as the paths of a tree are: nobody needs to sort them. */
 static bool add_cached(json_t *files, const struct tree_file *file)
 {
     json_t *value = json_object();
-    bool good = value != NULL && tn_json_set_integer(value, "size", file->bytes) &&
-                tn_json_set_text(value, "blob_id", file->blob_id);
+    bool good = value != NULL && tn_json_set_text(value, "blob_id", file->blob_id);
 
     if (good && file->large)
         good = tn_json_set_text(value, "lfs_sha256", file->etag) && tn_json_set_integer(value, "lfs_size", file->bytes);
-    good = good && tn_json_set_text(value, "xet_hash", file->xet);
+    good = good && tn_json_set_integer(value, "size", file->bytes) && tn_json_set_text(value, "xet_hash", file->xet);
     return json_object_set_new(files, file->path, value) == 0 && good;
 }
 
@@ -253,16 +253,15 @@ void tn_tree_write(const struct tree *tree, struct tenon_context *context, const
     struct text path;
     struct failure ignored;
     char *text = NULL;
-    bool good = json != NULL && files != NULL && tn_json_set_integer(json, "format_version", 1);
+    bool good = json != NULL && json_object_set(json, "files", files) == 0 && tn_json_set_integer(json, "format_version", 1);
 
     tn_text_init(&path, &context->memory, PATH_MAX);
     tn_failure_init(&ignored, &context->memory, NULL);
     for (size_t i = 0; i < tree->count && good; i++)
         good = add_cached(files, &tree->files[i]);
-    good = json_object_set(json, "files", files) == 0 && good;
     listing_path(&path, folder, commit);
     if (good)
-        text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
+        text = json_dumps(json, JSON_INDENT(1));
     if (text != NULL && !path.failed && tn_folder_make_above(tn_text(&path), &ignored) == TENON_OK)
         tn_file_replace(tn_text(&path), text, strlen(text), 0, true, &ignored);
     free(text);
