@@ -5,7 +5,9 @@
 
 #include "text.h"
 
-/* The code point at text, and how many bytes it takes; a byte that is no UTF-8 stands for itself, a backslash for a slash. */
+enum { BEYOND_UNICODE = 0x110000 };
+
+/* The code point at text, and how many bytes it takes; a byte that is no UTF-8 is none, but itself. A backslash is a slash. */
 static uint32_t next_point(const char *text, size_t *length)
 {
     const unsigned char *bytes = (const unsigned char *)text;
@@ -16,8 +18,10 @@ static uint32_t next_point(const char *text, size_t *length)
         point &= 0xffu >> (*length + 1);
         for (size_t i = 1; i < *length; i++)
             point = point << 6 | (bytes[i] & 0x3fu);
-    } else
+    } else {
         *length = 1;
+        point += point >= 0x80 ? BEYOND_UNICODE : 0;
+    }
     return point == '\\' ? '/' : point;
 }
 

@@ -651,6 +651,7 @@ SEEDS = {
         lines("spaces/a/b", "spaces/*/b"),
         lines("0123456789ab", "?" * 12),
         lines("ü" * 130, "ü*"),
+        b"\xbc\n\xc2\xbc",
         b"",
         b"\xff\xfe",
     ],

@@ -64,9 +64,9 @@ class Fuzz(unittest.TestCase):
             corpus = os.path.join(folder if SEED else CORPORA, target)
             os.makedirs(corpus, exist_ok=True)
             seeds.write(target, os.path.join(folder, "seeds"))
-            done = run(program, f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=60", "-rss_limit_mb=2048",
-                       "-print_final_stats=1", f"-seed={SEED}", f"-artifact_prefix={folder}/found-",
-                       corpus, os.path.join(folder, "seeds"), timeout=20 * seconds + 600, cwd=folder,
+            done = run(program, f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=60", "-report_slow_units=60",
+                       "-rss_limit_mb=2048", "-print_final_stats=1", f"-seed={SEED}", f"-artifact_prefix={folder}/found-", corpus,
+                       os.path.join(folder, "seeds"), timeout=20 * seconds + 600, cwd=folder,
                        env=dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1", ASAN_OPTIONS="detect_leaks=1"))
             for path in glob.glob(f"{folder}/found-*"):
                 with open(path, "rb") as file:

@@ -24,6 +24,8 @@ static void what_matches(void **state)
         /* A question mark is one character, not one byte. */
         { "?", "a", true }, { "?", "/", true }, { "?", "", false }, { "?", "ab", false }, { "?", "\xc3\xa4", true },
         { "??", "\xc3\xa4", false }, { "?", "\xf0\x9f\x98\x80", true }, { "*?", "\xe2\x82\xac", true },
+        /* A byte that is no UTF-8 is not the character of that number. */
+        { "\xc2\xbc", "\xbc", false }, { "\xbc", "\xbc", true }, { "?", "\xbc", true },
         /* Sets. */
         { "[abc]", "b", true }, { "[abc]", "d", false }, { "[!abc]", "d", true }, { "[!abc]", "a", false }, { "[!a]", "", false },
         { "[a-c]", "b", true }, { "[a-c]", "-", false }, { "[z-a]", "m", false }, { "[z-a]", "z", false }, { "[!z-a]", "m", true },
