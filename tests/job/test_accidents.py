@@ -1,13 +1,15 @@
 """Jobs whose callers and supervisors are killed at any moment, whose disk is full, whose input is nonsense: none is lost, none
 is started twice, nothing half-written stays, and what is said tells what to do.
 
-    TENON_KILLS=10000   how many callers and how many supervisors are killed (80 of each; 200 in the second tier)
+    TENON_KILLS=10000   how many callers and how many supervisors are killed (80 of each; 200 in the second tier); half as many
+                        folders are removed
     TENON_SEED=N        the seed of a run that failed
 """
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import library  # noqa: E402
 import suite  # noqa: E402
 from library import TenonError  # noqa: E402
-from test_job import PYTHON, JobTest, is_alive, recipe, until  # noqa: E402
+from test_job import PYTHON, JobTest, is_alive, processes_with, recipe, until  # noqa: E402
 
 BUILD = os.environ.get("TENON_BUILD", "")
 SUPERVISOR = os.path.join(BUILD, "lib", "tenon-supervisor")
@@ -201,6 +203,29 @@ class Kills(Accidents):
                 file.seek(0)
                 self.assertLessEqual(len(file.read().split()), 1)
         print(f"{ends.count('none')} ended well, {ends.count('lost')} are told to be lost", end=" ")
+
+    def remove(self, job):
+        """Removes its folder as often as somebody was just writing there."""
+        def is_gone():
+            shutil.rmtree(self.folder(job), ignore_errors=True)
+            return not os.path.exists(self.folder(job))
+        until(is_gone, "the end of its folder")
+
+    def test_folder_removed_at_random_moments(self):
+        """Wherever the start is, nothing runs on, and nobody makes the folder anew."""
+        chance, started = self.chance(), 0
+        for number in range(HALF):
+            mark, _ = self.marker(number)
+            with self.open_context() as context:
+                job = context.submit(recipe=recipe("sh", "-c", f"echo x >> {mark}; exec sleep 1000"))
+                end = time.monotonic() + chance.uniform(0, 0.04)
+                while time.monotonic() < end:
+                    context.step(1)
+                self.remove(job)
+            started += os.path.exists(mark)
+        until(lambda: not processes_with(self.scratch), "the end of all processes")
+        self.assertEqual(os.listdir(self.jobs), [])
+        print(f"\n{started} of {HALF} had begun", end=" ")
 
 
 class FullDisk(Accidents):

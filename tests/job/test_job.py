@@ -104,6 +104,13 @@ class JobTest(unittest.TestCase):
     def train(self, given, **options):
         return self.context.submit(recipe=given, **options)
 
+    def running(self, program):
+        """A job whose program has printed its first line."""
+        job = self.train(program if program.startswith("{") else python(program))
+        with job.logs(follow=True) as logs:
+            self.first = logs.next().text
+        return job
+
     def serve(self, environment=(), context=None, port=0, **options):
         fields = {"port": port} if port is not None else {}
         return (context or self.context).submit(serve=True, recipe=recipe(PYTHON, SERVE, **fields), environment=environment, **options)
@@ -425,13 +432,6 @@ class Failures(JobTest):
 class Stopping(JobTest):
     settings = ("job.grace_ms=20000",)
 
-    def running(self, program):
-        """A job whose program has printed its first line."""
-        job = self.train(program if program.startswith("{") else python(program))
-        with job.logs(follow=True) as logs:
-            self.first = logs.next().text
-        return job
-
     def assert_cancelled(self, job):
         report = job.status()
         self.assertEqual((report.state, report.message), (library.CANCELLED_STATE, "the job was stopped"))
@@ -591,6 +591,78 @@ class Survival(JobTest):
             json.dump(state, file)
         with self.open_context() as other:
             self.assert_failed(other.open(job.id).end(), "lost", "restarted")
+
+
+class Folders(JobTest):
+    """The folder of a job that runs is taken away by hand."""
+
+    def watchers(self, job):
+        """Who is there, once everybody has written what there is to write at a start."""
+        written = os.path.join(self.folder(job), "exit.1")
+        until(lambda: "peak_memory_bytes" in self.state(job) and os.path.exists(written), "the first look at its memory")
+        until(lambda: os.path.getsize(written) > 0, "the keeper's word")
+        return [self.state(job)[name]["id"] for name in ("supervisor", "keeper", "process")]
+
+    def remove(self, job):
+        """Removes the folder and waits for the end of the job; meanwhile another job has one of that name."""
+        watchers, folder = self.watchers(job), self.folder(job)
+        subprocess.run(["rm", "-rf", folder], check=True)
+        os.mkdir(folder)
+        for name in ("lock", "stop.json"):
+            with open(os.path.join(folder, name), "w", encoding="utf-8"):
+                pass
+        until(lambda: not any(map(is_alive, watchers)), "the end of all")
+        self.assertEqual({name: os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)},
+                         {"lock": 0, "stop.json": 0})
+        subprocess.run(["rm", "-r", folder], check=True)
+
+    def test_removed(self):
+        mark = os.path.join(self.scratch, "saved")
+        saver = f"trap 'sleep 0.3; echo > {mark}; exit 0' TERM; echo here; while :; do sleep 0.05; done"
+        job = self.running(recipe("sh", "-c", saver))
+        self.remove(job)
+        self.assertTrue(os.path.exists(mark), "the program had no grace")
+        self.assertEqual(self.assert_refused(library.NOT_FOUND, job.id, job.wait).status, library.NOT_FOUND)
+        self.assertEqual(job.status().message, "the job was removed")
+
+    def test_removed_under_a_program_that_does_not_listen(self):
+        self.context.close()
+        self.context = self.open_context("job.grace_ms=200")
+        self.remove(self.running(recipe("sh", "-c", "trap '' TERM; setsid sleep 1000 & echo here; sleep 1001; sleep 1002")))
+
+    def test_moved(self):
+        """It goes on under the same supervisor, and nothing is written where it was."""
+        for whole in (True, False):
+            for stopped in (True, False):
+                with self.subTest(whole=whole, stopped=stopped):
+                    self.check_moved(f"elsewhere {whole} {stopped}", whole, stopped)
+
+    def check_moved(self, place, whole, stopped):
+        go = os.path.join(self.scratch, "go")
+        job = self.running(recipe("sh", "-c", f"echo here; while [ ! -e {go} ]; do sleep 0.02; done; echo later; exit 7"))
+        watchers, jobs, before = self.watchers(job), self.jobs, self.folder(job)
+        self.jobs = os.path.join(self.scratch, place)
+        self.addCleanup(setattr, self, "jobs", jobs)
+        self.addCleanup(subprocess.run, ["rm", "-rf", self.jobs], check=True)
+        if whole:
+            os.rename(jobs, self.jobs)
+        else:
+            os.mkdir(self.jobs)
+            os.rename(before, self.folder(job))
+        with self.open_context() as other:
+            again = other.open(job.id)
+            self.assertEqual(again.status().state, library.RUNNING)
+            if stopped:
+                again.stop()
+                self.assertEqual(again.status().state, library.CANCELLED_STATE)
+            else:
+                open(go, "w", encoding="utf-8").close()
+                self.assert_failed(again.end(), "user code", "exit code 7")
+                self.assertEqual(again.lines(), ["here", "later"])
+                os.remove(go)
+            self.assertEqual(self.supervisor(job), watchers[0])
+        self.assertFalse(os.path.exists(before))
+        self.jobs = jobs
 
 
 class Keys(JobTest):

@@ -17,30 +17,6 @@ void complain(struct supervision *s)
     fprintf(stderr, "%s\n", s->failure.message != NULL ? s->failure.message : tenon_status_name(s->failure.status));
 }
 
-/* On a full disk the room that was put aside at the start is used. */
-static void give_spare(struct supervision *s)
-{
-    struct text path;
-
-    tn_text_init(&path, &s->memory, PATH_MAX);
-    tn_path_join(&path, s->folder, LOCAL_SPARE);
-    tn_file_remove(tn_text(&path), &s->failure);
-    tn_text_clear(&path);
-}
-
-bool write_state(struct supervision *s, bool durable)
-{
-    tenon_status status = tn_job_write_file(s->folder, LOCAL_STATE, s->state, durable, &s->failure);
-
-    if (status == TENON_ERROR_DISK_FULL) {
-        give_spare(s);
-        status = tn_job_write_file(s->folder, LOCAL_STATE, s->state, durable, &s->failure);
-    }
-    if (status != TENON_OK)
-        complain(s);
-    return status == TENON_OK;
-}
-
 static bool has_file(const struct supervision *s, const char *name)
 {
     struct text path;

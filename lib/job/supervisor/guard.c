@@ -103,7 +103,7 @@ static void hear_file(struct supervision *s)
     json_t *stop = NULL;
     const char *reason;
 
-    if (tn_job_read_file(s->folder, LOCAL_STOP, &stop, &s->failure) == TENON_OK) {
+    if (read_own(s, LOCAL_STOP, &stop) == TENON_OK) {
         reason = tn_json_text_or(stop, "reason", "");
         begin_end(s, strcmp(reason, "health") == 0 ? ENDED_HEALTH : ENDED_STOP, tn_json_text(stop, "detail"),
                   tn_json_integer(stop, "grace_ms", s->spec.grace_ms));
@@ -115,7 +115,7 @@ void hear(struct supervision *s)
 {
     system_take_events(s->events);
     hear_file(s);
-    if (system_take_signals(s->signals))
+    if (system_take_signals(s->signals) || s->gone)
         begin_end(s, ENDED_STOP, NULL, s->spec.grace_ms);
 }
 
@@ -180,7 +180,7 @@ bool read_exit(struct supervision *s)
     bool written;
 
     attempt_file(s, "exit", name, sizeof name);
-    written = tn_job_read_file(s->folder, name, &exit, &s->failure) == TENON_OK;
+    written = read_own(s, name, &exit) == TENON_OK;
     if (written && tn_json_text(exit, "stage") != NULL)
         take_failed_start(s, exit);
     else if (written) {

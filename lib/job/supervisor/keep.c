@@ -142,45 +142,47 @@ static void become(const struct keep_plan *plan, char **command, struct news *ne
 
 /* ---- the keeper ---- */
 
-/* Writes what became of the start. The file has its size already, so that a full disk cannot hide an end. */
-static void write_exit(const struct keep_plan *plan, const char *content)
+/*
+ * Writes what became of the start. The file has its size already, so that a full disk cannot hide an end; and it stays open, so
+ * that it is found where the folder was moved to, and not made anew where that was removed.
+ */
+static void write_exit(const struct keep_plan *plan, int *fd, const char *content)
 {
     const struct memory memory = tn_memory(NULL);
     struct failure ignored;
     char path[PATH_MAX], padded[EXIT_BYTES];
-    int fd;
 
     tn_failure_init(&ignored, &memory, NULL);
-    fd = file_name(path, sizeof path, plan, "exit") ? tn_file_open(path, FILE_WRITE, &ignored) : -1;
+    if (*fd < 0 && file_name(path, sizeof path, plan, "exit"))
+        *fd = tn_file_open(path, FILE_WRITE, &ignored);
     memset(padded, ' ', sizeof padded);
     memcpy(padded, content, strlen(content));
     padded[sizeof padded - 1] = '\n';
-    if (fd >= 0 && tn_file_write_at(fd, padded, sizeof padded, 0, path, &ignored) == TENON_OK)
-        tn_file_sync(fd, path, &ignored);
-    tn_file_close(&fd);
+    if (*fd >= 0 && tn_file_write_at(*fd, padded, sizeof padded, 0, "", &ignored) == TENON_OK)
+        tn_file_sync(*fd, "", &ignored);
     tn_failure_clear(&ignored);
 }
 
-static void write_end(const struct keep_plan *plan, const struct system_end *end)
+static void write_end(const struct keep_plan *plan, int *fd, const struct system_end *end)
 {
     char content[EXIT_BYTES];
 
     snprintf(content, sizeof content,
              "{\"exit_code\":%" PRId32 ",\"signal\":%" PRId32 ",\"peak_memory_bytes\":%" PRId64 ",\"ended_ms\":%" PRId64 "}",
              end->exit_code, end->signal, end->peak_bytes, system_wall());
-    write_exit(plan, content);
+    write_exit(plan, fd, content);
 }
 
-static void write_news(const struct keep_plan *plan, const struct news *news)
+static void write_news(const struct keep_plan *plan, int *fd, const struct news *news)
 {
     char content[EXIT_BYTES];
 
     snprintf(content, sizeof content, "{\"stage\":\"%s\",\"error\":%" PRId32 "}", news->stage, news->error);
-    write_exit(plan, content);
+    write_exit(plan, fd, content);
 }
 
 /* Waits for the process, and then for the orphans it left, whose end the supervisor sees to. */
-static void wait_for_all(const struct keep_plan *plan, pid_t child)
+static void wait_for_all(const struct keep_plan *plan, int *fd, pid_t child)
 {
     bool alone = false;
 
@@ -188,7 +190,7 @@ static void wait_for_all(const struct keep_plan *plan, pid_t child)
         struct system_end end = system_reap(true, &alone);
 
         if (end.id == child)
-            write_end(plan, &end);
+            write_end(plan, fd, &end);
     }
 }
 
@@ -208,7 +210,7 @@ static bool hear_news(int fd, struct news *news)
 static int start(const struct keep_plan *plan, char **command)
 {
     struct news news = { "", 0 };
-    int ends[2];
+    int ends[2], exit = -1;
     ssize_t told;
     pid_t child;
 
@@ -226,10 +228,10 @@ static int start(const struct keep_plan *plan, char **command)
     close(ends[1]);
     if (hear_news(ends[0], &news)) {
         if (news.stage[0] != '\0')
-            write_news(plan, &news);
+            write_news(plan, &exit, &news);
     } else {
-        write_exit(plan, "");
-        wait_for_all(plan, child);
+        write_exit(plan, &exit, "");
+        wait_for_all(plan, &exit, child);
     }
     return 0;
 }

@@ -49,7 +49,7 @@ static tenon_status read_start(struct supervision *s)
     tenon_status status;
 
     attempt_file(s, "process", name, sizeof name);
-    status = tn_job_read_file(s->folder, name, &start, &s->failure);
+    status = read_own(s, name, &start);
     if (status == TENON_OK && tn_local_process(start, "process").id > 0)
         set_processes(s, start);
     else if (status == TENON_OK || status == TENON_ERROR_PROTOCOL)
@@ -219,7 +219,7 @@ static bool start_keeper(struct supervision *s, const char *program, const char 
     return status == TENON_OK;
 }
 
-/* Until the process says that it is there, or its parent is gone without it. */
+/* Until the process says that it is there, or its parent is gone without it, or there is nowhere to say so. */
 static void wait_for_start(struct supervision *s)
 {
     int64_t pause = LOOK_MS;
@@ -227,7 +227,7 @@ static void wait_for_start(struct supervision *s)
     bool alone;
 
     s->keeper_fd = system_process_descriptor(&s->keeper);
-    while ((status = read_start(s)) != TENON_OK && tn_process_alive(&s->keeper)) {
+    while ((status = read_start(s)) != TENON_OK && !s->gone && tn_process_alive(&s->keeper)) {
         const int fds[] = { s->events, s->keeper_fd };
 
         system_wait(fds, 2, pause);

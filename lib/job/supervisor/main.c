@@ -21,7 +21,8 @@ static void init(struct supervision *s, const char *folder)
 {
     memset(s, 0, sizeof *s);
     s->memory = tn_memory(NULL);
-    s->folder = folder;
+    snprintf(s->folder, sizeof s->folder, "%s", folder);
+    s->lock = system_own_descriptor(0);
     s->signals = s->events = s->process_fd = s->keeper_fd = -1;
     s->kill_at = s->time_at = INT64_MAX;
     s->memory_kills = s->group_kills = -1;
@@ -141,11 +142,10 @@ static int supervise(struct supervision *s)
 static int watch(const char *folder)
 {
     struct supervision s;
-    int lock = system_own_descriptor(0);
     int code = EXIT_STATE;
 
     init(&s, folder);
-    if (lock < 0 || !system_holds_lock(lock)) {
+    if (s.lock < 0 || !system_holds_lock(s.lock)) {
         fprintf(stderr, "the lock of %s is not held\n", folder);
         code = EXIT_HELD;
     } else if (spec_read(&s.spec, folder, &s.failure) != TENON_OK || read_state(&s) != TENON_OK)

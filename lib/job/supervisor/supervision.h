@@ -5,6 +5,8 @@
 #ifndef TN_SUPERVISION_H
 #define TN_SUPERVISION_H
 
+#include <limits.h>
+
 #include "explain.h"
 #include "family.h"
 #include "local_state.h"
@@ -15,7 +17,9 @@
 struct supervision {
     struct memory memory;
     struct failure failure;
-    const char *folder;
+    char folder[PATH_MAX];
+    int lock;  /* of the folder */
+    bool gone; /* the folder was removed: what has its path now is none of our business */
     struct spec spec;
     json_t *state;
     int signals; /* descriptors; -1 for none */
@@ -51,6 +55,20 @@ struct supervision {
     struct text path;     /* where its program was looked for in vain */
 };
 
+/* ---- folder.c ---- */
+
+/*
+ * Is the folder still there? It is ours as long as its lock is the one that we hold: one of the same name that somebody made
+ * anew is not. One that was moved is followed.
+ */
+bool keeps_folder(struct supervision *s);
+/* One of the job's files; NOT_FOUND also where the folder is gone. */
+tenon_status read_own(struct supervision *s, const char *name, json_t **json);
+/* Writes the state as it is now; false where it cannot be written, or the folder is gone. */
+bool write_state(struct supervision *s, bool durable);
+/* On a full disk the room that was put aside at the start is used. */
+void give_spare(struct supervision *s);
+
 /* ---- launch.c ---- */
 
 /* "process.1": the name of a file of this attempt. */
@@ -68,7 +86,7 @@ void guard(struct supervision *s);
 void sweep(struct supervision *s);
 /* Begins to end the job: it is asked now, and killed after the grace. Whoever comes first gives the reason. */
 void begin_end(struct supervision *s, enum ended_by by, const char *detail, int64_t grace_ms);
-/* Takes notice of what somebody asked for in stop.json, and of signals. */
+/* Takes notice of what somebody asked for in stop.json or by removing the folder, and of signals. */
 void hear(struct supervision *s);
 /* Takes in what the keeper saw of the end; false where it has not written it. */
 bool read_exit(struct supervision *s);
@@ -81,8 +99,6 @@ bool should_start_again(struct supervision *s);
 /* Writes the state for good, with the explanation. False when that cannot be written. */
 bool finish(struct supervision *s);
 
-/* Writes the state as it is now. */
-bool write_state(struct supervision *s, bool durable);
 /* Puts the failure into the supervisor's log. */
 void complain(struct supervision *s);
 

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -59,7 +60,7 @@ int system_watch(const char *folder)
 {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF) < 0) {
+    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_CREATE) < 0) {
         close(fd);
         fd = -1;
     }
@@ -166,6 +167,30 @@ int system_own_descriptor(int fd)
         close(none);
     }
     return own;
+}
+
+bool system_is_at(int fd, const char *path)
+{
+    struct stat own, named;
+
+    if (fstat(fd, &own) != 0)
+        return true;
+    if (stat(path, &named) != 0)
+        return errno != ENOENT && errno != ENOTDIR && errno != ESTALE;
+    return own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+}
+
+bool system_find(int fd, char *path, size_t size)
+{
+    char link[64];
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, size);
+    if (length < 0 || (size_t)length >= size)
+        return false;
+    path[length] = '\0';
+    return true;
 }
 
 bool system_holds_lock(int fd)

@@ -46,6 +46,10 @@ int64_t system_memory_kills(void);
 
 /* Moves a descriptor that was inherited away from its number; nothing that is started gets it. -1 when that fails. */
 int system_own_descriptor(int fd);
+/* Does the path name the open file? Where that cannot be told, it does. */
+bool system_is_at(int fd, const char *path);
+/* The path that the open file has now; false where the system does not know it. */
+bool system_find(int fd, char *path, size_t size);
 /* The lock that came with it is held; true also where the file system has no locks. */
 bool system_holds_lock(int fd);
 
