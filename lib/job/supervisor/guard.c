@@ -218,7 +218,7 @@ static bool is_over(struct supervision *s)
     if (is_alive(s, &s->process))
         return false;
     /* The keeper's word first: of a start that failed it leaves the child, which is no program, to us. */
-    return read_exit(s) || s->end_known || keeper_gone;
+    return read_exit(s) || s->end_known || keeper_gone || s->gone;
 }
 
 /* ---- watching ---- */
