@@ -1,5 +1,8 @@
 /* The engine over libcurl's multi handle: its sockets are watched by the context's loop, its timer is one of the loop's. */
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "curl_transfer.h"
@@ -12,6 +15,7 @@ struct watched_socket {
     struct link link;
     struct source source;
     struct curl_engine *owner;
+    bool held; /* what is sent waits */
 };
 
 /* ---- what has ended ---- */
@@ -59,19 +63,49 @@ static void socket_ready(struct source *source, unsigned events)
     settle(engine);
 }
 
+static void hold(struct watched_socket *socket, bool held)
+{
+    int value = held;
+
+    /* One that is closed is watched no more. */
+    if (socket->held != held && socket->source.watched)
+        setsockopt(socket->source.fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+    socket->held = held;
+}
+
+/* Where several share one connection, what they ask in one turn leaves together: each packet alone costs as much as all. */
+static void hold_shared(struct curl_engine *engine)
+{
+    struct link *only = engine->sockets.next;
+
+    if (only != &engine->sockets && only->next == &engine->sockets && engine->transfers.next != engine->transfers.previous)
+        hold(TN_CONTAINER(only, struct watched_socket, link), true);
+}
+
+static void let_go(struct curl_engine *engine)
+{
+    for (struct link *link = engine->sockets.next; link != &engine->sockets; link = link->next)
+        hold(TN_CONTAINER(link, struct watched_socket, link), false);
+}
+
+/* Here is where transfers begin. */
 static void timer_fired(struct timer *timer)
 {
     struct curl_engine *engine = TN_CONTAINER(timer, struct curl_engine, timer);
     int running;
 
+    hold_shared(engine);
     curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    let_go(engine);
     settle(engine);
 }
 
 static void forget_socket(struct curl_engine *engine, struct watched_socket *socket)
 {
-    if (!tn_forked(engine->context))
+    if (!tn_forked(engine->context)) {
+        hold(socket, false);
         tn_source_unwatch(&engine->context->loop, &socket->source);
+    }
     tn_unlink(&socket->link);
     tn_release(&engine->context->memory, socket);
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,25 @@ static void wait_for_resolver(void)
     while (asked_for_names == 0)
         pthread_cond_wait(&resolved, &resolving);
     pthread_mutex_unlock(&resolving);
+}
+
+/* ---- lines that hold back what is sent ---- */
+
+static int times_held, still_held;
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    int (*real)(int, int, int, const void *, socklen_t);
+    void *symbol = dlsym(RTLD_NEXT, "setsockopt");
+
+    memcpy(&real, &symbol, sizeof real);
+    if (level == IPPROTO_TCP && name == TCP_CORK) {
+        int on = *(const int *)value;
+
+        times_held += on;
+        still_held += on ? 1 : -1;
+    }
+    return real(fd, level, name, value, size);
 }
 
 /* ---- a port that lets nobody in: its queue is full ---- */
@@ -480,6 +500,29 @@ static void finish_many(struct request *requests)
     }
 }
 
+/* The one line that stands while others begin. */
+static void what_is_held_back_leaves_in_its_turn(void **state)
+{
+    struct request requests[MANY];
+
+    (void)state;
+    times_held = still_held = 0;
+    start_and_stall("/echo", "{\"path\":\"/echo\",\"stall_headers\":true}");
+    assert_int_equal(times_held, 0);
+    start_many(requests, web->url);
+    while (times_held == 0)
+        tn_loop_step(asking->context, -1);
+    assert_int_equal(times_held, 1);
+    assert_int_equal(still_held, 0);
+    finish_many(requests);
+    web_clear(web);
+    asking->clock.runs = true;
+    while (tn_co_running(&asking->request.co))
+        tn_loop_step(asking->context, -1);
+    good(asking->request.co.status);
+    assert_int_equal(still_held, 0);
+}
+
 static void only_so_many_at_once(void **state)
 {
     struct request requests[MANY], others[MANY];
@@ -637,6 +680,7 @@ int main(void)
         TEST(the_clock_of_the_whole),
         TEST(the_whole_ends_repeating),
         TEST(time_outs_are_repeated),
+        TEST(what_is_held_back_leaves_in_its_turn),
         TEST(only_so_many_at_once),
         TEST(cancelled_before_it_began),
         TEST(cancelled_while_a_name_is_looked_up),
