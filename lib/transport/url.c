@@ -6,14 +6,18 @@
 
 #include "hosts.h"
 
-static CURLU *parse(const char *url)
+/* Does it begin as an address? libcurl takes "http:///x" for the host x; whoever wrote that forgot the host. */
+static bool looks_right(const char *url)
 {
-    CURLU *parser = NULL;
     size_t scheme = strncasecmp(url, "https://", 8) == 0 ? 8 : strncasecmp(url, "http://", 7) == 0 ? 7 : 0;
 
-    /* libcurl takes "http:///x" for the host x; whoever wrote that forgot the host. */
-    if (scheme > 0 && url[scheme] != '/')
-        parser = curl_url();
+    return scheme > 0 && url[scheme] != '/' && url[scheme] != '\0';
+}
+
+static CURLU *parse(const char *url)
+{
+    CURLU *parser = looks_right(url) ? curl_url() : NULL;
+
     if (parser != NULL && curl_url_set(parser, CURLUPART_URL, url, 0) != CURLUE_OK) {
         curl_url_cleanup(parser);
         parser = NULL;
@@ -89,13 +93,13 @@ static size_t length_of_origin(const char *url)
 
 bool tn_url_same_origin(const char *a, const char *b)
 {
-    struct origin first, second = { NULL };
+    struct origin first = { NULL }, second = { NULL };
     size_t length = length_of_origin(a);
-    /* Letter by letter the same: it is read once only. */
-    bool equal = length == length_of_origin(b) && strncmp(a, b, length) == 0, same = origin_read(&first, a);
+    /* Letter by letter the same: however it is read, it is read the same. */
+    bool same = looks_right(a) && length == length_of_origin(b) && strncmp(a, b, length) == 0;
 
-    if (same && !equal)
-        same = origin_read(&second, b) && is_origin(&first, second.scheme, second.port) &&
+    if (!same)
+        same = origin_read(&first, a) && origin_read(&second, b) && is_origin(&first, second.scheme, second.port) &&
                tn_compare_case(first.host, second.host) == 0;
 
     origin_clear(&first);
