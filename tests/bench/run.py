@@ -1,7 +1,8 @@
 """
 Measures tenon beside other software, in ratios: who is compared does the same work in the same minute, by turns, in several
 rounds, and what counts is the median of the rounds' ratios. Seconds of a processor are what can be trusted where the machine has
-other work too.
+other work too, but for those of hf: its workers get in each other's way where processors are free, and take about twice as many
+seconds there as on a machine that leaves them one. So the ratios to it are those of a quiet machine.
 
     /usr/bin/python3 tests/bench/run.py                     every row, in some ten minutes; a table at the end
     /usr/bin/python3 tests/bench/run.py "one file" size     some rows
