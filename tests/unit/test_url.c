@@ -62,7 +62,8 @@ static void the_same_origin(void **state)
         { "https://hub.co/", "https://hub.co./", false, false },     { "https://hub.co/", "nonsense", false, false },
         { "nonsense", "nonsense", false, false },                    { "https://hub.co/", "https://hub.co:444/", false, false },
         { "https://hub.co/x", "https://hub.co/y", true, false },     { "https://hub.co", "https://hub.co?x#y", true, false },
-        { "https://hub.co", "https://hub.co#@evil.co/", true, false }, { "https://hub.co", "https://hub.co\\@evil.co/", false, false },
+        { "https://hub.co", "https://hub.co#@evil.co/", true, false },
+        { "https://hub.co", "https://hub.co\\@evil.co/", false, false },
         { "http:///hub.co/", "http:///hub.co/", false, false },      { "http://", "http://", false, false },
     };
 
