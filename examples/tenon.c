@@ -14,6 +14,8 @@
 
 #include "tool/tool.h"
 
+enum { WORKERS = 4 }; /* threads for the hashing and writing of large files; nothing else starts any */
+
 const struct command commands[] = {
     { "download", command_download, 1, 10000, "REPO [FILE...]", "fetch a repository, or some of its files",
       "Fetches a repository, or only the files that are named, into the cache that the official tools use, and prints\n"
@@ -150,7 +152,7 @@ static int open_context(struct tool *tool)
     static const int32_t levels[] = { TENON_LOG_WARNING, TENON_LOG_INFO, TENON_LOG_DEBUG };
     const struct arguments *arguments = &tool->arguments;
     tenon_logger logger = { .struct_size = sizeof logger, .user = &tool->err, .write = write_log };
-    tenon_context_options options = { .struct_size = sizeof options, .logger = &logger };
+    tenon_context_options options = { .struct_size = sizeof options, .logger = &logger, .workers = WORKERS };
     int status = EXIT_OK;
 
     logger.level = arguments->quiet ? TENON_LOG_ERROR : levels[arguments->verbose < 2 ? arguments->verbose : 2];

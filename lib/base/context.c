@@ -9,7 +9,7 @@
 #include "row.h"
 #include "task.h"
 
-enum { LOG_LINE = 1023, LOG_LIMIT = 256 * 1024, SCRATCH = 64 * 1024 };
+enum { LOG_LINE = 1023, LOG_LIMIT = 256 * 1024, SCRATCH = 64 * 1024, MOST_WORKERS = 64 };
 
 /* ---- who is inside ---- */
 
@@ -275,8 +275,10 @@ static tenon_status copy_hooks(struct tenon_context *context, const tenon_contex
 
 static tenon_status context_fill(struct tenon_context *context, const tenon_context_options *options)
 {
-    tenon_status status = copy_hooks(context, options);
+    bool some = options->workers >= 0 && options->workers <= MOST_WORKERS;
+    tenon_status status = some ? copy_hooks(context, options) : TENON_ERROR_ARGUMENT;
 
+    context->workers = options->workers;
     if (status == TENON_OK)
         status = tn_loop_init(&context->loop, &context->memory);
     if (status == TENON_OK)

@@ -29,7 +29,7 @@ struct handle {
 };
 
 /* What other folders hang on a context; each is made when it is first needed. */
-enum attachment_slot { ATTACH_TRANSPORT, ATTACH_SLOTS_OF_TRANSPORT, ATTACH_WATCHER, ATTACH_FLUSHER, ATTACH_SLOTS };
+enum attachment_slot { ATTACH_TRANSPORT, ATTACH_SLOTS_OF_TRANSPORT, ATTACH_WATCHER, ATTACH_FLUSHER, ATTACH_WORKERS, ATTACH_SLOTS };
 
 struct attachment {
     void *object;
@@ -45,6 +45,7 @@ struct tenon_context {
     uint64_t missed; /* how often there was no memory */
     tenon_logger logger;
     tenon_clock clock;
+    int32_t workers; /* threads that may be started */
     struct settings settings;
     struct secrets secrets;
     struct failure failure; /* of the last call that failed without a task */

@@ -75,24 +75,9 @@ static void hear(struct flusher *flusher, long least)
 
 static void events_ready(struct source *source, unsigned events)
 {
-    uint64_t told;
-    ssize_t got = read(source->fd, &told, sizeof told);
-
     (void)events;
-    (void)got;
+    tn_signal_take(source->fd);
     hear(TN_CONTAINER(source, struct flusher, source), 0);
-}
-
-/* Waits; what became of it, as errno has it. */
-static int flush_now(struct tenon_context *context, int fd)
-{
-    struct failure failure;
-    int error;
-
-    tn_failure_init(&failure, &context->memory, NULL);
-    error = tn_file_sync(fd, "", &failure) == TENON_OK ? 0 : failure.system_error;
-    tn_failure_clear(&failure);
-    return error;
 }
 
 /* Orders the first of those that wait: how many it were. */
@@ -130,7 +115,7 @@ static void order(struct flusher *flusher)
         if (order_some(flusher) <= 0) {
             struct flush *flush = TN_CONTAINER(flusher->waiting.next, struct flush, link);
 
-            end_flush(flush, flush_now(flusher->context, flush->fd));
+            end_flush(flush, tn_file_flush(flush->fd));
         }
 }
 
@@ -219,7 +204,7 @@ void tn_durable_start(struct durable *durable, struct tenon_context *context, in
     if (durable->flush != NULL)
         durable->flush->owner = durable;
     else
-        durable->error = flush_now(context, fd);
+        durable->error = tn_file_flush(fd);
 }
 
 tenon_status tn_durable_end(const struct durable *durable, const char *path, struct failure *failure)

@@ -120,40 +120,54 @@ tenon_status tn_file_write(int fd, const void *data, size_t size, const char *pa
     return TENON_OK;
 }
 
-tenon_status tn_file_write_at(int fd, const void *data, size_t size, int64_t offset, const char *path, struct failure *failure)
+int tn_file_put(int fd, const void *data, size_t size, int64_t offset)
 {
     const char *bytes = data;
+    int error = 0;
 
-    while (size > 0) {
+    while (size > 0 && error == 0) {
         ssize_t done = pwrite(fd, bytes, size, offset);
 
-        if (done < 0 && errno != EINTR)
-            return tn_fail_system(failure, errno, "%s cannot be written", path);
         if (done > 0) {
             bytes += done;
             offset += done;
             size -= (size_t)done;
-        }
+        } else if (done < 0 && errno != EINTR)
+            error = errno;
     }
-    return TENON_OK;
+    return error;
+}
+
+int tn_file_get(int fd, void *data, size_t size, int64_t offset, size_t *got)
+{
+    char *bytes = data;
+    ssize_t done = 1;
+    int error = 0;
+
+    *got = 0;
+    while (*got < size && done != 0 && error == 0) {
+        done = pread(fd, bytes + *got, size - *got, offset + (int64_t)*got);
+        if (done > 0)
+            *got += (size_t)done;
+        else if (done < 0 && errno != EINTR)
+            error = errno;
+    }
+    return error;
+}
+
+tenon_status tn_file_write_at(int fd, const void *data, size_t size, int64_t offset, const char *path, struct failure *failure)
+{
+    int error = tn_file_put(fd, data, size, offset);
+
+    return error == 0 ? TENON_OK : tn_fail_system(failure, error, "%s cannot be written", path);
 }
 
 tenon_status tn_file_read_at(int fd, void *data, size_t size, int64_t offset, size_t *got, const char *path,
                              struct failure *failure)
 {
-    char *bytes = data;
-    size_t count = 0;
-    ssize_t done = 1;
+    int error = tn_file_get(fd, data, size, offset, got);
 
-    while (count < size && done != 0) {
-        done = pread(fd, bytes + count, size - count, offset + (int64_t)count);
-        if (done < 0 && errno != EINTR)
-            return tn_fail_system(failure, errno, "%s cannot be read", path);
-        if (done > 0)
-            count += (size_t)done;
-    }
-    *got = count;
-    return TENON_OK;
+    return error == 0 ? TENON_OK : tn_fail_system(failure, error, "%s cannot be read", path);
 }
 
 tenon_status tn_file_set_size(int fd, int64_t size, const char *path, struct failure *failure)
@@ -166,14 +180,21 @@ tenon_status tn_file_set_size(int fd, int64_t size, const char *path, struct fai
     return result == 0 ? TENON_OK : tn_fail_system(failure, errno, "%s cannot be given its size", path);
 }
 
-tenon_status tn_file_sync(int fd, const char *path, struct failure *failure)
+int tn_file_flush(int fd)
 {
     int result;
 
     do
         result = fdatasync(fd);
     while (result != 0 && errno == EINTR);
-    return result == 0 ? TENON_OK : tn_fail_system(failure, errno, "%s cannot be made durable", path);
+    return result == 0 ? 0 : errno;
+}
+
+tenon_status tn_file_sync(int fd, const char *path, struct failure *failure)
+{
+    int error = tn_file_flush(fd);
+
+    return error == 0 ? TENON_OK : tn_fail_system(failure, error, "%s cannot be made durable", path);
 }
 
 tenon_status tn_folder_sync(const char *path, struct failure *failure)

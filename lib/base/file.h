@@ -45,6 +45,10 @@ enum file_mode {
 int tn_file_open(const char *path, enum file_mode mode, struct failure *failure);
 void tn_file_close(int *fd);
 
+/* The bare calls: all of size bytes, or up to size where the file ends. 0 or errno; they need no memory. */
+int tn_file_put(int fd, const void *data, size_t size, int64_t offset);
+int tn_file_get(int fd, void *data, size_t size, int64_t offset, size_t *got);
+int tn_file_flush(int fd);
 /* All of size bytes, or a failure; path is for the message. */
 tenon_status tn_file_write(int fd, const void *data, size_t size, const char *path, struct failure *failure);
 tenon_status tn_file_write_at(int fd, const void *data, size_t size, int64_t offset, const char *path, struct failure *failure);

@@ -219,6 +219,27 @@ static int run_timers(struct tenon_context *context)
 
 /* ---- descriptors ---- */
 
+void tn_signal(int eventfd)
+{
+    uint64_t one = 1;
+    ssize_t result;
+
+    /* A full counter is as good as a written one. */
+    do
+        result = write(eventfd, &one, sizeof one);
+    while (result < 0 && errno == EINTR);
+}
+
+void tn_signal_take(int eventfd)
+{
+    uint64_t count;
+    ssize_t got;
+
+    do
+        got = read(eventfd, &count, sizeof count);
+    while (got < 0 && errno == EINTR);
+}
+
 tenon_status tn_source_watch(struct loop *loop, struct source *source, unsigned events)
 {
     struct epoll_event event = { .data.ptr = source };
@@ -258,13 +279,8 @@ void tn_source_unwatch(struct loop *loop, struct source *source)
 
 static void drain_wake(struct loop *loop)
 {
-    uint64_t count;
-    ssize_t got;
-
     loop->woken = false;
-    do
-        got = read(loop->wake, &count, sizeof count);
-    while (got < 0 && errno == EINTR);
+    tn_signal_take(loop->wake);
 }
 
 static void handle_batch(struct loop *loop)
@@ -344,12 +360,7 @@ int64_t tn_loop_timeout(struct tenon_context *context)
 
 void tn_loop_wake(struct loop *loop)
 {
-    uint64_t one = 1;
-    ssize_t result;
-
-    /* A full counter is as good as a written one. */
-    result = write(loop->wake, &one, sizeof one);
-    (void)result;
+    tn_signal(loop->wake);
 }
 
 void tn_loop_hint(struct loop *loop)

@@ -51,6 +51,9 @@ void tn_loop_clear(struct loop *loop);
 /* One turn; TENON_AGAIN when there was nothing to do within the timeout. */
 tenon_status tn_loop_step(struct tenon_context *context, int64_t timeout_ms);
 int64_t tn_loop_timeout(struct tenon_context *context);
+/* An eventfd that tells of something: says so, from any thread and from a signal handler; and takes that back. */
+void tn_signal(int eventfd);
+void tn_signal_take(int eventfd);
 /* From any thread and from a signal handler. */
 void tn_loop_wake(struct loop *loop);
 /* Makes the descriptor readable, so that a foreign loop comes round. */

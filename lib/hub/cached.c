@@ -322,7 +322,7 @@ static tenon_status cached_step(struct co *co)
                 if (status == TENON_OK)
                     status = start_reading(cached);
                 if (status == TENON_OK && tn_copy_running(&cached->copy))
-                    AWAIT(co, (status = read_slice(cached)) != TENON_AGAIN || tn_co_go_on(co));
+                    AWAIT(co, (status = read_slice(cached)) != TENON_AGAIN || tn_copy_go_on(&cached->copy));
                 if (status == TENON_OK)
                     status = judge(cached);
                 if (status == TENON_OK)
@@ -402,7 +402,7 @@ static tenon_status cached_new(tenon_hub *hub, const char *repository, const ten
         return status;
     cached->hub = tenon_hub_ref(hub);
     cached->verifies = verifies;
-    tn_copy_init(&cached->copy, context);
+    tn_copy_init(&cached->copy, context, &cached->task.co);
     tn_names_init(&cached->repositories, &context->memory);
     tn_names_init(&cached->commits, &context->memory);
     tn_tree_init(&cached->tree, &context->memory);

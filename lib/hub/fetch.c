@@ -32,7 +32,7 @@ void tn_fetch_init(struct fetch *fetch, tenon_hub *hub, struct tenon_task *task)
     tn_text_init(&fetch->cached, memory, PATH_MAX);
     tn_text_init(&fetch->memory, memory, SMALL);
     tn_text_init(&fetch->scratch, memory, PATH_MAX);
-    tn_copy_init(&fetch->copy, context);
+    tn_copy_init(&fetch->copy, context, &fetch->co);
     tn_partial_init(&fetch->partial, context);
 }
 
@@ -52,7 +52,7 @@ static void keep_what_came(struct fetch *fetch)
     if (fetch->failure.status == TENON_ERROR_INTEGRITY)
         tn_partial_discard(&fetch->partial);
     else if (fetch->partial.data >= 0 && fetch->rounds > 0 && may_note(fetch, &ignored))
-        tn_partial_note(&fetch->partial, &fetch->written, &ignored);
+        tn_partial_note(&fetch->partial, &fetch->spool.written, &ignored);
     tn_failure_clear(&ignored);
 }
 
@@ -61,6 +61,7 @@ void tn_fetch_clear(struct fetch *fetch)
     if (fetch->hub == NULL)
         return;
     tn_co_stop(&fetch->co);
+    tn_copy_stop(&fetch->copy);
     tn_parts_clear(fetch);
     if (fetch->source == NULL && !tn_forked(fetch->co.context))
         keep_what_came(fetch);
@@ -69,7 +70,6 @@ void tn_fetch_clear(struct fetch *fetch)
     tn_partial_release(&fetch->partial);
     tn_placing_forget(fetch);
     tn_lock_release(&fetch->lock);
-    tn_copy_stop(&fetch->copy);
     tn_hash_stop(&fetch->hash);
     tn_failure_clear(&fetch->failure);
     tn_text_clear(&fetch->place);
@@ -176,7 +176,7 @@ static tenon_status start_hash(struct fetch *fetch)
 {
     enum hash_kind kind = fetch->hashes ? fetch->hash_kind : HASH_SHA256;
 
-    fetch->hashed = 0;
+    fetch->spool.hashed = 0;
     return tn_hash_start(&fetch->hash, kind, fetch->bytes, &fetch->failure);
 }
 
@@ -213,7 +213,7 @@ static tenon_status start_over(struct fetch *fetch)
     tn_text_reset(&fetch->location);
     tn_durable_stop(&fetch->durable);
     fetch->flushing = false;
-    fetch->written.count = 0;
+    fetch->spool.written.count = 0;
     fetch->noted_bytes = 0;
     if (!fetch->in_memory)
         status = tn_partial_restart(&fetch->partial, &fetch->failure);
@@ -227,8 +227,8 @@ static tenon_status start_round(struct fetch *fetch)
 
     fetch->again = false;
     if (status == TENON_OK && first && !fetch->in_memory) {
-        fetch->written = fetch->partial.durable;
-        fetch->noted_bytes = tn_ranges_sum(&fetch->written);
+        fetch->spool.written = fetch->partial.durable;
+        fetch->noted_bytes = tn_ranges_sum(&fetch->spool.written);
         tn_fetch_show(fetch, fetch->noted_bytes, true);
         status = tn_placing_check_room(fetch, fetch->bytes - fetch->noted_bytes);
         if (fetch->noted_bytes > 0)
@@ -294,7 +294,6 @@ static tenon_status ask_instead(struct fetch *fetch)
     fetch->again = false;
     fetch->lies = 0;
     unshow(fetch);
-    tn_copy_stop(&fetch->copy);
     return tn_partial_restart(&fetch->partial, &fetch->failure);
 }
 
@@ -311,8 +310,8 @@ static bool is_candidate(struct fetch *fetch)
     candidate = fetch->folder != NULL && !fetch->force && fetch->hashes && !fetch->present && !tn_placing_in_folder(fetch) &&
                 tn_file_look_at_link(tn_text(&fetch->target), &facts, &ignored) == TENON_OK && facts.regular &&
                 facts.bytes == fetch->bytes;
-    candidate = candidate && tn_copy_start(&fetch->copy, tn_text(&fetch->target), -1, &fetch->hash, &ignored) == TENON_OK &&
-                start_hash(fetch) == TENON_OK;
+    candidate = candidate && start_hash(fetch) == TENON_OK &&
+                tn_copy_start(&fetch->copy, tn_text(&fetch->target), -1, &fetch->hash, &ignored) == TENON_OK;
     if (!candidate)
         tn_copy_stop(&fetch->copy);
     tn_failure_clear(&ignored);
@@ -343,7 +342,7 @@ static tenon_status start_flush(struct fetch *fetch)
     tenon_status status = fetch->in_memory ? tn_placing_write(fetch) : TENON_OK;
 
     if (status == TENON_OK) {
-        fetch->flushed = fetch->written;
+        fetch->flushed = fetch->spool.written;
         tn_durable_start(&fetch->durable, fetch->co.context, fetch->in_memory ? fetch->small : fetch->partial.data, &fetch->co);
         fetch->arrived = true;
         if (fetch->co.waiter != NULL)
@@ -406,7 +405,7 @@ static tenon_status fetch_step(struct co *co)
     status = prepare(fetch);
     if (status == TENON_OK && is_candidate(fetch)) {
         AWAIT(co, (status = tn_copy_slice(&fetch->copy, tn_text(&fetch->target), "", &fetch->failure)) != TENON_AGAIN ||
-                  tn_co_go_on(co));
+                  tn_copy_go_on(&fetch->copy));
         if (status == TENON_OK)
             status = judge_candidate(fetch);
     }
@@ -419,7 +418,8 @@ static tenon_status fetch_step(struct co *co)
     if (fetch->source != NULL) {
         status = start_copy(fetch);
         if (status == TENON_OK)
-            AWAIT(co, (status = copy_slice(fetch)) != TENON_AGAIN || tn_co_go_on(co));
+            AWAIT(co, (status = copy_slice(fetch)) != TENON_AGAIN || tn_copy_go_on(&fetch->copy));
+        tn_copy_stop(&fetch->copy);
         if (status == TENON_OK)
             status = verify(fetch);
         if (status != TENON_OK)

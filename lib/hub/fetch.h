@@ -15,6 +15,7 @@
 #include "hash.h"
 #include "hub.h"
 #include "partial.h"
+#include "spool.h"
 
 struct part;
 
@@ -51,14 +52,13 @@ struct fetch {
     struct timer timer;
     int64_t deadline_ms;
     struct partial partial;
-    struct ranges written;
+    struct spool spool;                   /* what came over HTTP, and how far the hash is with it */
     struct ranges flushed;                /* what of it is being made durable */
     struct durable durable;
     bool flushing;                        /* the journal is to say so */
     struct hash hash;
     enum hash_kind hash_kind;
     bool hashes;                          /* the content id is a hash */
-    int64_t hashed;                       /* bytes from the first on that are in the hash */
     int64_t noted_ms;
     int64_t noted_bytes;
     int64_t shown;                        /* bytes counted in the task's progress */

@@ -4,9 +4,9 @@
 
 #include "file.h"
 
-void tn_incoming_init(struct incoming *incoming, struct tenon_context *context)
+void tn_incoming_init(struct incoming *incoming, struct tenon_context *context, struct co *waiter)
 {
-    tn_copy_init(&incoming->copy, context);
+    tn_copy_init(&incoming->copy, context, waiter);
     tn_text_init(&incoming->source, &context->memory, PATH_MAX);
     tn_text_init(&incoming->path, &context->memory, PATH_MAX);
 }

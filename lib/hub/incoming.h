@@ -11,7 +11,7 @@ struct incoming {
     struct text path;  /* "" when there is nothing to be removed */
 };
 
-void tn_incoming_init(struct incoming *incoming, struct tenon_context *context);
+void tn_incoming_init(struct incoming *incoming, struct tenon_context *context, struct co *waiter);
 /* Opens the source, which is set, and the file that it is copied to. hash: as tn_copy_start takes it. */
 tenon_status tn_incoming_start(struct incoming *incoming, const struct history *history, struct hash *hash);
 /* A slice: TENON_AGAIN while there is more. */
@@ -20,6 +20,12 @@ tenon_status tn_incoming_slice(struct incoming *incoming, struct failure *failur
 tenon_status tn_incoming_finish(struct incoming *incoming, const char *name, struct failure *failure);
 /* Gives back everything; what has no name goes. */
 void tn_incoming_clear(struct incoming *incoming);
+
+/* As tn_copy_go_on. */
+static inline bool tn_incoming_go_on(const struct incoming *incoming)
+{
+    return tn_copy_go_on(&incoming->copy);
+}
 
 static inline bool tn_incoming_running(const struct incoming *incoming)
 {

@@ -6,7 +6,12 @@
 #include "metadata.h"
 #include "url.h"
 
-enum { SLICE = 1024 * 1024, PIECE = 64 * 1024, NOTE_MS = 1000, AHEAD = 4 };
+enum {
+    NOTE_MS = 1000,
+    AHEAD = 4,         /* parts that may be ahead of the disk */
+    CRUMB = 64 * 1024, /* bytes of an answer that is hardly one */
+    CRUMBS = 100
+};
 
 tenon_status tn_parts_make(struct fetch *fetch)
 {
@@ -15,22 +20,36 @@ tenon_status tn_parts_make(struct fetch *fetch)
 
     fetch->part_count = large ? (int32_t)tn_setting_integer(settings, SETTING_HUB_PARTS) : 1;
     fetch->parts = tn_alloc_array(&fetch->co.context->memory, (size_t)fetch->part_count, sizeof *fetch->parts);
-    if (fetch->parts == NULL)
+    if (fetch->parts == NULL) {
         fetch->part_count = 0;
-    return fetch->parts != NULL ? TENON_OK : tn_fail_memory(&fetch->failure);
+        return tn_fail_memory(&fetch->failure);
+    }
+    fetch->spool.path = fetch->path;
+    fetch->spool.hash = &fetch->hash;
+    if (fetch->in_memory)
+        return TENON_OK;
+    return tn_spool_open(&fetch->spool, fetch->co.context, fetch->part_count, &fetch->co, &fetch->failure);
 }
 
-void tn_parts_stop(struct fetch *fetch)
+static void stop_requests(struct fetch *fetch)
 {
     for (int32_t i = 0; i < fetch->part_count; i++) {
         tn_request_clear(&fetch->parts[i].request);
         fetch->parts[i].active = false;
+        fetch->parts[i].batch = NULL;
     }
+}
+
+void tn_parts_stop(struct fetch *fetch)
+{
+    stop_requests(fetch);
+    tn_spool_drop(&fetch->spool);
 }
 
 void tn_parts_clear(struct fetch *fetch)
 {
-    tn_parts_stop(fetch);
+    stop_requests(fetch);
+    tn_spool_close(&fetch->spool);
     tn_release(&fetch->co.context->memory, fetch->parts);
     fetch->parts = NULL;
     fetch->part_count = 0;
@@ -100,7 +119,7 @@ static tenon_status check_whole(struct part *part)
     struct fetch *fetch = part->fetch;
     int64_t length = tn_response_integer(&part->request, "content-length", -1);
 
-    if (part->next > 0 || part->end != fetch->bytes || tn_ranges_sum(&fetch->written) > 0)
+    if (part->next > 0 || part->end != fetch->bytes || tn_ranges_sum(&fetch->spool.written) > 0)
         return give_up_ranges(part, "the server ignores ranges");
     if (!fetch->decode && length >= 0 && length != fetch->bytes)
         return call_lie(part, "the server sends another size than it promised");
@@ -129,18 +148,15 @@ static tenon_status part_begun(struct request *request)
     return status;
 }
 
-static tenon_status store(struct fetch *fetch, struct part *part, const char *bytes, size_t size)
+/* A small file stays in memory. */
+static tenon_status keep(struct fetch *fetch, struct part *part, const char *bytes, size_t size)
 {
-    tenon_status status = TENON_OK;
-
-    if (fetch->in_memory) {
-        tn_text_add_n(&fetch->memory, bytes, size);
-        return tn_text_status(&fetch->memory) == TENON_OK ? TENON_OK : tn_fail_memory(&part->request.failure);
-    }
-    status = tn_file_write_at(fetch->partial.data, bytes, size, part->next, fetch->path, &part->request.failure);
-    if (status == TENON_OK && !tn_ranges_add(&fetch->written, part->next, part->next + (int64_t)size))
-        status = tn_fail(&part->request.failure, TENON_ERROR_INTERNAL, "%s: too many pieces", fetch->path);
-    return status;
+    tn_text_add_n(&fetch->memory, bytes, size);
+    if (tn_text_status(&fetch->memory) != TENON_OK)
+        return tn_fail_memory(&part->request.failure);
+    tn_hash_add(&fetch->hash, bytes, size);
+    fetch->spool.hashed += (int64_t)size;
+    return TENON_OK;
 }
 
 static tenon_status part_data(struct request *request, const char *bytes, size_t size)
@@ -151,12 +167,11 @@ static tenon_status part_data(struct request *request, const char *bytes, size_t
 
     if ((int64_t)size > part->end - part->next)
         return call_lie(part, "the server sends more than it promised");
-    status = store(fetch, part, bytes, size);
+    if (fetch->in_memory)
+        status = keep(fetch, part, bytes, size);
+    else
+        status = tn_spool_add(&fetch->spool, &part->batch, part->next, bytes, size, &request->failure);
     if (status == TENON_OK) {
-        if (fetch->hashed == part->next) {
-            tn_hash_add(&fetch->hash, bytes, size);
-            fetch->hashed += (int64_t)size;
-        }
         part->next += (int64_t)size;
         tn_fetch_show(fetch, (int64_t)size, false);
     }
@@ -188,6 +203,8 @@ static void start_part(struct fetch *fetch, struct part *part, int64_t first, in
     request->decode = fetch->decode;
     request->stream = true;
     request->large = !fetch->in_memory;
+    /* Parts that share a connection of HTTP/2 are no quicker than one of them. */
+    request->apart_from = fetch->part_count > 1 ? fetch->hub->endpoint : NULL;
     request->owner = part;
     request->begun = part_begun;
     request->data = part_data;
@@ -202,7 +219,7 @@ static int64_t next_missing(const struct fetch *fetch, int64_t at)
 
     do {
         before = at;
-        at = tn_ranges_reach(&fetch->written, at);
+        at = tn_spool_reach(&fetch->spool, at);
         for (int32_t i = 0; i < fetch->part_count; i++)
             if (fetch->parts[i].active && at >= fetch->parts[i].next && at < fetch->parts[i].end)
                 at = fetch->parts[i].end;
@@ -214,7 +231,7 @@ static int64_t next_missing(const struct fetch *fetch, int64_t at)
 static int64_t end_of_part(const struct fetch *fetch, int64_t first)
 {
     int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES);
-    int64_t end = tn_ranges_next(&fetch->written, first, fetch->bytes);
+    int64_t end = tn_spool_next(&fetch->spool, first, fetch->bytes);
 
     for (int32_t i = 0; i < fetch->part_count; i++)
         if (fetch->parts[i].active && fetch->parts[i].next > first && fetch->parts[i].next < end)
@@ -222,18 +239,23 @@ static int64_t end_of_part(const struct fetch *fetch, int64_t first)
     return end - first > most && !fetch->single && !fetch->in_memory ? first + most : end;
 }
 
+/* Whatever is under way may become a piece of its own. */
+static bool too_many_pieces(const struct fetch *fetch)
+{
+    return fetch->spool.written.count + fetch->spool.pending_count + fetch->part_count >= TN_RANGES;
+}
+
 static void start_parts(struct fetch *fetch)
 {
     for (int32_t i = 0; i < fetch->part_count; i++) {
         int64_t first = next_missing(fetch, 0);
 
-        if (fetch->parts[i].active || first >= fetch->bytes || fetch->written.count + fetch->part_count >= TN_RANGES)
+        if (fetch->parts[i].active || first >= fetch->bytes || too_many_pieces(fetch))
             continue;
         start_part(fetch, &fetch->parts[i], first, end_of_part(fetch, first));
     }
     /* Pieces that are nearly too many grow together by one part alone. */
-    if (fetch->part_count > 0 && !fetch->parts[0].active && next_missing(fetch, 0) < fetch->bytes &&
-        fetch->written.count + fetch->part_count >= TN_RANGES)
+    if (fetch->part_count > 0 && !fetch->parts[0].active && next_missing(fetch, 0) < fetch->bytes && too_many_pieces(fetch))
         start_part(fetch, &fetch->parts[0], next_missing(fetch, 0), end_of_part(fetch, next_missing(fetch, 0)));
 }
 
@@ -255,7 +277,7 @@ static bool can_go_on(struct fetch *fetch, struct part *part)
         return false;
     }
     /* One that brought nothing has been repeated by the request itself. */
-    return part->next < part->end && (stale || (passing && moved));
+    return part->next < part->end && (stale || (passing && moved && part->crumbs < CRUMBS));
 }
 
 /* Looks at a part that has ended. TENON_OK: done, or asked for again. */
@@ -264,6 +286,10 @@ static tenon_status end_part(struct fetch *fetch, struct part *part)
     tenon_status status = part->request.co.status;
 
     part->active = false;
+    /* A server that cuts each answer after some bytes would be asked for ever. */
+    part->crumbs = part->next - part->first < CRUMB ? part->crumbs + 1 : 0;
+    if (tn_spool_hand_over(&fetch->spool, &part->batch, &fetch->failure) != TENON_OK)
+        return fetch->failure.status;
     if (status == TENON_OK && part->next < part->end) {
         status = tn_fail(&part->request.failure, TENON_ERROR_NETWORK, "%s: the line was cut", fetch->path);
         part->request.co.status = status;
@@ -282,41 +308,6 @@ static tenon_status end_part(struct fetch *fetch, struct part *part)
 
 /* ---- all of them ---- */
 
-/* Hashes what is on disk already, up to that byte. */
-static tenon_status hash_again(struct fetch *fetch, char *piece, int64_t end)
-{
-    tenon_status status = TENON_OK;
-
-    while (status == TENON_OK && fetch->hashed < end) {
-        size_t want = end - fetch->hashed < PIECE ? (size_t)(end - fetch->hashed) : PIECE, got = 0;
-
-        status = tn_file_read_at(fetch->partial.data, piece, want, fetch->hashed, &got, fetch->path, &fetch->failure);
-        if (status == TENON_OK && got != want)
-            status = tn_fail(&fetch->failure, TENON_ERROR_IO, "%s: bytes that were written are gone", fetch->path);
-        if (status == TENON_OK) {
-            tn_hash_add(&fetch->hash, piece, want);
-            fetch->hashed += (int64_t)want;
-        }
-    }
-    return status;
-}
-
-/* A slice of it; in small pieces, which stay in the processor's cache. */
-static tenon_status catch_up(struct fetch *fetch)
-{
-    int64_t reach = tn_ranges_reach(&fetch->written, fetch->hashed);
-    int64_t end = reach - fetch->hashed < SLICE ? reach : fetch->hashed + SLICE;
-    char *piece = end > fetch->hashed ? tn_alloc(&fetch->co.context->memory, PIECE) : NULL;
-    tenon_status status = TENON_OK;
-
-    if (end <= fetch->hashed)
-        return TENON_OK;
-    status = piece != NULL ? hash_again(fetch, piece, end) : tn_fail_memory(&fetch->failure);
-    tn_release(&fetch->co.context->memory, piece);
-    tn_co_go_on(&fetch->co);
-    return status;
-}
-
 static void set_next_note(struct fetch *fetch)
 {
     fetch->noted_ms = tn_now(fetch->co.context);
@@ -325,6 +316,7 @@ static void set_next_note(struct fetch *fetch)
 
 void tn_parts_begin(struct fetch *fetch)
 {
+    fetch->spool.file = fetch->partial.data;
     if (!fetch->in_memory)
         set_next_note(fetch);
 }
@@ -338,22 +330,35 @@ static tenon_status note(struct fetch *fetch)
     return status == TENON_OK ? tn_partial_noted(&fetch->partial, &fetch->flushed, &fetch->failure) : status;
 }
 
+/* What slow parts have collected for a while is not much, but it may be all there is. */
+static tenon_status hand_over_all(struct fetch *fetch)
+{
+    tenon_status status = TENON_OK;
+
+    for (int32_t i = 0; i < fetch->part_count && status == TENON_OK; i++)
+        status = tn_spool_hand_over(&fetch->spool, &fetch->parts[i].batch, &fetch->failure);
+    return status;
+}
+
 /* After a while, or after as much as the setting says: that is not much to fetch again. */
 static tenon_status note_if_due(struct fetch *fetch)
 {
-    int64_t now = tn_now(fetch->co.context), bytes = tn_ranges_sum(&fetch->written);
-    int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES);
+    bool due = tn_now(fetch->co.context) - fetch->noted_ms >= NOTE_MS;
+    int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES), bytes;
     tenon_status status = TENON_OK;
 
     if (fetch->in_memory || tn_durable_running(&fetch->durable))
         return TENON_OK;
     if (fetch->flushing)
         status = note(fetch);
-    if (status != TENON_OK || (now - fetch->noted_ms < NOTE_MS && bytes - fetch->noted_bytes < most))
+    if (status == TENON_OK && due)
+        status = hand_over_all(fetch);
+    bytes = tn_ranges_sum(&fetch->spool.written);
+    if (status != TENON_OK || (!due && bytes - fetch->noted_bytes < most))
         return status;
     if (bytes != fetch->noted_bytes) {
         fetch->flushing = true;
-        fetch->flushed = fetch->written;
+        fetch->flushed = fetch->spool.written;
         tn_durable_start(&fetch->durable, fetch->co.context, fetch->partial.data, &fetch->co);
         if (!tn_durable_running(&fetch->durable))
             status = note(fetch);
@@ -369,12 +374,20 @@ static bool is_far_ahead(const struct fetch *fetch)
 {
     int64_t most = tn_setting_integer(&fetch->co.context->settings, SETTING_HUB_PART_BYTES);
 
-    return fetch->flushing && tn_ranges_sum(&fetch->written) - tn_ranges_sum(&fetch->flushed) > AHEAD * most;
+    return fetch->flushing && tn_ranges_sum(&fetch->spool.written) - tn_ranges_sum(&fetch->flushed) > AHEAD * most;
 }
 
 static int64_t bytes_here(const struct fetch *fetch)
 {
-    return fetch->in_memory ? (int64_t)fetch->memory.length : tn_ranges_sum(&fetch->written);
+    return fetch->in_memory ? (int64_t)fetch->memory.length : tn_ranges_sum(&fetch->spool.written);
+}
+
+/* What has been written counts, what is next in line is hashed. */
+static tenon_status pump_spool(struct fetch *fetch)
+{
+    tenon_status status = tn_spool_settle(&fetch->spool, &fetch->failure);
+
+    return status == TENON_OK ? tn_spool_catch_up(&fetch->spool, &fetch->failure) : status;
 }
 
 tenon_status tn_parts_pump(struct fetch *fetch)
@@ -390,14 +403,15 @@ tenon_status tn_parts_pump(struct fetch *fetch)
         running = running || part->active;
     }
     if (status == TENON_OK && !fetch->in_memory)
-        status = catch_up(fetch);
+        status = pump_spool(fetch);
     if (status == TENON_OK)
         status = note_if_due(fetch);
     if (status == TENON_OK && bytes_here(fetch) < fetch->bytes) {
         if (!is_far_ahead(fetch))
             start_parts(fetch);
         status = TENON_AGAIN;
-    } else if (status == TENON_OK && (fetch->hashed < fetch->bytes || running || fetch->flushing))
+    } else if (status == TENON_OK &&
+               (fetch->spool.hashed < fetch->bytes || running || fetch->flushing || tn_spool_busy(&fetch->spool)))
         status = TENON_AGAIN;
     return status;
 }

@@ -14,6 +14,8 @@ struct part {
     int64_t first;   /* where this request began */
     int64_t next;    /* the next byte to come */
     int64_t end;
+    struct batch *batch; /* what is collected of it; NULL for nothing */
+    int32_t crumbs;      /* how often in a row it brought very little */
     bool active;
     bool direct;     /* asked where the hub had led to before */
 };

@@ -342,10 +342,12 @@ static tenon_status publish_step(struct co *co)
 
     /* The content of the folder; and of a plain repository that becomes one with a history. */
     if (status == TENON_OK)
-        AWAIT(co, (status = store_slice(publish, publish->folder, &publish->files)) != TENON_AGAIN || tn_co_go_on(co));
+        AWAIT(co, (status = store_slice(publish, publish->folder, &publish->files)) != TENON_AGAIN ||
+                  tn_incoming_go_on(&publish->incoming));
     publish->index = 0;
     if (status == TENON_OK)
-        AWAIT(co, (status = store_slice(publish, tn_text(&publish->repository), &publish->old)) != TENON_AGAIN || tn_co_go_on(co));
+        AWAIT(co, (status = store_slice(publish, tn_text(&publish->repository), &publish->old)) != TENON_AGAIN ||
+                  tn_incoming_go_on(&publish->incoming));
 
     if (status == TENON_OK)
         status = commit(publish);
@@ -353,7 +355,7 @@ static tenon_status publish_step(struct co *co)
         status = open_view(publish);
         if (status == TENON_OK)
             AWAIT(co, (status = tn_view_next(&publish->view, &publish->old, publish->old_commit)) != TENON_AGAIN ||
-                      tn_co_go_on(co));
+                      tn_incoming_go_on(&publish->view.incoming));
         if (status != TENON_OK)
             forgive(publish);
         status = tn_task_set_text(task, publish->commit);
@@ -399,8 +401,8 @@ static tenon_status fill(struct publish *publish, const tenon_publish_options *o
 
     publish->lock.fd = -1;
     tn_history_init(&publish->history, context, &task->failure);
-    tn_incoming_init(&publish->incoming, context);
-    tn_view_init(&publish->view, &publish->history);
+    tn_incoming_init(&publish->incoming, context, &publish->base.task.co);
+    tn_view_init(&publish->view, &publish->history, &publish->base.task.co);
     tn_tree_init(&publish->old, memory);
     tn_tree_init(&publish->files, memory);
     tn_text_init(&publish->repository, memory, PATH_MAX);

@@ -8,11 +8,11 @@
 #include "local.h"
 #include "path.h"
 
-void tn_view_init(struct view *view, const struct history *history)
+void tn_view_init(struct view *view, const struct history *history, struct co *waiter)
 {
     view->history = history;
     tn_tree_init(&view->files, &history->context->memory);
-    tn_incoming_init(&view->incoming, history->context);
+    tn_incoming_init(&view->incoming, history->context, waiter);
 }
 
 void tn_view_clear(struct view *view)

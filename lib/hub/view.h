@@ -19,7 +19,7 @@ struct view {
     struct incoming incoming;
 };
 
-void tn_view_init(struct view *view, const struct history *history);
+void tn_view_init(struct view *view, const struct history *history, struct co *waiter);
 /* What the plain files show, and what they should. */
 tenon_status tn_view_open(struct view *view, const tenon_hub *hub, const struct repository *repository, const char *folder,
                           const char *commit);

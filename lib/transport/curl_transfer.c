@@ -191,8 +191,10 @@ static void set_network(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* Without it a cancel waits for the name to be resolved. Older libraries do not know it; they wait. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    if (exchange->apart)
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     /* Where TLS tells soon whether many requests can share the connection. Plain HTTP tells it with the first answer only. */
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tn_url_is_tls(exchange->url) ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tn_url_is_tls(exchange->url) && !exchange->apart ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, tn_engine_close_socket);

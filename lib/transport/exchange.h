@@ -48,6 +48,7 @@ struct exchange {
     int64_t body_size;     /* -1: not known beforehand */
     bool decode;           /* accept compressed answers */
     bool large;            /* many bytes are expected: use large buffers */
+    bool apart;            /* on a connection of its own: HTTP/1.1 */
     bool once;             /* never sent a second time, not even where the line was cut before any answer */
     const char *proxy;     /* "" for none */
     const char *ca_file;   /* both NULL: the system's; else what is named and nothing else */

@@ -175,6 +175,7 @@ tenon_status tn_hop_start(struct request *request)
     exchange->body_size = request->upload != NULL ? request->upload_size : (int64_t)request->body_size;
     exchange->decode = request->decode;
     exchange->large = request->large;
+    exchange->apart = request->apart_from != NULL && !tn_url_same_origin(exchange->url, request->apart_from);
     exchange->once = !request->repeatable;
     exchange->started = answer_started;
     exchange->data = answer_data;

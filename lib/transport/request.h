@@ -52,6 +52,7 @@ struct request {
     enum setting_id silence;        /* how long it may last */
     bool decode;                    /* accept compressed answers */
     bool large;                     /* many bytes are expected: the buffer is worth its making */
+    const char *apart_from;         /* elsewhere than at this address it has a connection of its own; NULL: it need not */
     bool any_status;                /* an HTTP error is an answer too, not a failure */
     size_t body_limit;              /* of an answer that is kept in memory */
     const char *what;               /* for messages: "the listing of owner/name" */

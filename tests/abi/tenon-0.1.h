@@ -30,9 +30,10 @@
  * Global state: tenon has none that is written. libcurl and OpenSSL have theirs: each context that asks the network takes
  * and gives back one counted curl_global_init, which is safe from any thread where curl_version_info() shows
  * CURL_VERSION_THREADSAFE (7.84 and later); with an older libcurl make the first request before other threads use it.
- * libcurl may resolve names on threads of its own. tenon starts no thread, installs no signal handler, prints nothing,
- * changes no locale, and reads the environment only in tenon_context_open. A context's allocator serves tenon's own
- * objects; libcurl, jansson and OpenSSL keep using malloc, because their hooks would change the whole process.
+ * libcurl may resolve names on threads of its own. tenon starts no thread unless it is asked for workers, installs no
+ * signal handler, prints nothing, changes no locale, and reads the environment only in tenon_context_open. A context's
+ * allocator serves tenon's own objects, and is called on no worker; libcurl, jansson and OpenSSL keep using malloc, because
+ * their hooks would change the whole process.
  *
  * How it may grow: nothing here is ever changed or removed before the soname changes. New functions, new constants, new
  * settings and new fields at the end of a struct are added. Every struct begins with struct_size, set by the caller to
@@ -286,6 +287,11 @@ typedef struct tenon_context_options {
     const tenon_clock *clock;
     /** First settings, each "key=value", ending with NULL; they win over the environment. NULL: none */
     const char *const *settings;
+    /** Most threads that the context may start, up to 64. They read, hash and write large files and those of this machine, for
+        whoever steps the context. 0: none is started, all is done in its own calls */
+    int32_t workers;
+    /** 0 */
+    uint32_t reserved;
 } tenon_context_options;
 
 /**
@@ -293,12 +299,12 @@ typedef struct tenon_context_options {
  *
  * It costs some microseconds and a few kilobytes: nothing is connected, resolved or loaded before the first task needs it.
  *
- * @param[in]  options  allocator, logger, clock, first settings; NULL for the defaults
+ * @param[in]  options  allocator, logger, clock, first settings, workers; NULL for the defaults
  * @param[out] context  the context
  * @nullable options
  * @transfer{full} context
- * @error TENON_ERROR_ARGUMENT  a setting is unknown or its value is out of bounds; no context exists yet to hold a
- *        message, so check settings with tenon_setting_at or set them one by one with tenon_context_set
+ * @error TENON_ERROR_ARGUMENT  workers or a setting's value is out of bounds, or a setting is unknown; no context exists yet to
+ *        hold a message, so check settings with tenon_setting_at or set them one by one with tenon_context_set
  * @error TENON_ERROR_UNSUPPORTED  options is larger than this library knows and its tail is not zero
  * @error TENON_ERROR_MEMORY  out of memory
  * @error TENON_ERROR_IO  no descriptor is left
@@ -353,7 +359,8 @@ tenon_status tenon_context_set(tenon_context *context, const char *key, const ch
  *
  * @param[in]  context  the context
  * @param[in]  key      the setting
- * @param[out] value    its value as text; "(set)" or "" for a secret; lives until the next call on the context
+ * @param[out] value    its value as text; "(set)" or "" for a secret, "(set)@" for user and password of an address; lives until
+ *             the next call on the context
  * @transfer{none} value
  * @error TENON_ERROR_ARGUMENT  no such setting
  * @error TENON_ERROR_MEMORY  out of memory
@@ -443,7 +450,7 @@ int64_t tenon_context_timeout(tenon_context *context);
  *
  * What is done in a turn never waits for the other side. Files are read, hashed and written a few megabytes at a time, and
  * made durable every hub.part_bytes: then the turn takes as long as the disk does. A host that cannot spare that gives the
- * context a thread of its own.
+ * context workers, which are waited for where they are behind, or a thread of its own.
  *
  * @param[in] context     the context
  * @param[in] timeout_ms  how long to wait at most; 0 does what can be done now, -1 waits for ever

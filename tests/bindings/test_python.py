@@ -302,6 +302,34 @@ class Errors(Case):
             tenon.JobState("running")
 
 
+class Workers(Case):
+    """Threads are started where they were asked for, when there is work for them, and end with the context."""
+
+    def started(self, workers):
+        """How many threads a download from a folder starts."""
+        hub = self.folder()
+        os.makedirs(os.path.join(hub, "acme", "small"))
+        write_text("{}", hub, "acme", "small", "config.json")
+        threads = lambda: len(os.listdir("/proc/self/task"))
+        before = threads()
+        with tenon.Context({"home": self.folder(), "hub.endpoint": f"file://{hub}"}, environment=False, workers=workers) as context:
+            self.assertEqual(threads(), before)
+            path = tenon.Hub(context=context).download("acme/small", "config.json")
+            self.assertEqual(read_text(path), "{}")
+            started = threads() - before
+        gc.collect()
+        self.assertEqual(threads(), before)
+        return started
+
+    def test_they_are_started_where_they_were_asked_for(self):
+        self.assertEqual([self.started(workers) for workers in (0, 1, 8)], [0, 1, 1])
+
+    def test_how_many_there_may_be(self):
+        for workers in (-1, 65):
+            with self.assertRaises(tenon.ArgumentError):
+                tenon.Context(environment=False, workers=workers)
+
+
 class Handles(Case):
     def test_a_closed_handle_is_refused(self):
         context = tenon.Context(environment=False)

@@ -3,7 +3,7 @@
  *
  *   driver [--set KEY=VALUE] [--hub URL] [--cache FOLDER] [--token TOKEN] [--policy N] [--revision R] [--folder FOLDER]
  *          [--allow PATTERN] [--ignore PATTERN] [--force] [--flat] [--offset N] [--length N] [--branch B] [--parent COMMIT]
- *          [--message TEXT] [--log LEVEL] [--contexts N] [--progress] [--cancel-at BYTES] [--again]
+ *          [--message TEXT] [--log LEVEL] [--contexts N] [--workers N] [--progress] [--cancel-at BYTES] [--again]
  *          COMMAND [REPOSITORY [PATH]]
  *
  * {"row": ...} for each row; {"progress": ...} after each turn of the loop that changed it, with --progress; {"log": ...};
@@ -27,7 +27,7 @@ struct arguments {
     const char *settings[MOST_VALUES + 1], *allow[MOST_VALUES + 1], *ignore[MOST_VALUES + 1];
     int setting_count, allow_count, ignore_count;
     const char *hub, *cache, *token, *revision, *folder, *branch, *parent, *message;
-    long long policy, offset, length, log, contexts, cancel_at;
+    long long policy, offset, length, log, contexts, cancel_at, workers;
     int force, flat, progress, again;
     const char *command, *repository, *path;
 };
@@ -69,7 +69,7 @@ static int take_text(struct arguments *a, const char *name, const char *value)
         long long *at;
     } numbers[] = {
         { "--policy", &a->policy }, { "--offset", &a->offset }, { "--length", &a->length }, { "--log", &a->log },
-        { "--contexts", &a->contexts }, { "--cancel-at", &a->cancel_at },
+        { "--contexts", &a->contexts }, { "--cancel-at", &a->cancel_at }, { "--workers", &a->workers },
     };
     const struct {
         const char *name;
@@ -416,7 +416,8 @@ static void open_run(struct run *run, const struct command *command)
 {
     const struct arguments *a = run->arguments;
     tenon_logger logger = { .struct_size = sizeof logger, .level = (int32_t)a->log, .write = print_log };
-    tenon_context_options options = { .struct_size = sizeof options, .logger = a->log > 0 ? &logger : NULL, .settings = a->settings };
+    tenon_context_options options = { .struct_size = sizeof options, .logger = a->log > 0 ? &logger : NULL, .settings = a->settings,
+                                      .workers = (int32_t)a->workers };
     tenon_hub_options hub = { .struct_size = sizeof hub, .token = a->token, .cache = a->cache };
 
     run->status = tenon_context_open(&options, &run->context);

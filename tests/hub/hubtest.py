@@ -135,6 +135,7 @@ class HubTest(unittest.TestCase):
     build = CHECKED
     certificate = None
     violates = False
+    workers = 0  # threads that a context may start
 
     @classmethod
     def set_up_scratch(cls):
@@ -174,7 +175,8 @@ class HubTest(unittest.TestCase):
         sets = [word for key, value in {**QUICK, **(settings or {})}.items() for word in ("--set", f"{key}={value}")]
         where = [] if hub == "" else ["--hub", hub or self.hub.url]
         place = [] if cache == "" else ["--cache", cache or self.cache]
-        return Running([*sets, *where, *place, *arguments], self.environment(preload, **(environment or {})),
+        workers = ["--workers", str(self.workers)] if self.workers else []
+        return Running([*sets, *where, *place, *workers, *arguments], self.environment(preload, **(environment or {})),
                        build or (PLAIN if preload else self.build))
 
     def run_driver(self, *arguments, **options):

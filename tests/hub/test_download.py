@@ -297,6 +297,16 @@ class Lines(Case):
                 if not reset:
                     self.assertEqual(self.sent_twice(), {})
 
+    def test_cut_after_a_few_bytes_for_ever(self):
+        """That would take a hundred thousand requests: it is given up, and what came is not fetched again."""
+        self.hub.faults({"origin": "cdn", "cut": {"after": 60}})
+        self.bad("NETWORK", "download", "acme/large", "model.bin", settings=ONE)
+        asked = self.hub.requests(origin="cdn")
+        self.assertTrue(50 < len(asked) < 200, len(asked))
+        self.hub.clear_faults()
+        self.fetch_large(settings=ONE)
+        self.assertEqual(self.sent_twice(), {})
+
     def test_cut_at_one_byte_of_the_file(self):
         self.hub.faults({"origin": "cdn", "cut": {"at": 3 * MIB + 17}, "times": 1})
         self.fetch_large(settings=ONE)
@@ -1656,6 +1666,32 @@ class Asking(Case):
             if location:
                 self.bad("ARGUMENT", "info", "acme/small", hub=location)
         self.bad("NOT_FOUND", "info", "acme/small", hub="file:///no/such/folder")
+
+
+class SizesOnWorkers(Sizes):
+    """The same where other threads hash and write."""
+
+    workers = 2
+
+
+class LinesOnWorkers(Lines):
+    workers = 2
+
+
+class LiesOnWorkers(Lies):
+    workers = 2
+
+
+class LocalFolderOnWorkers(LocalFolder):
+    workers = 2
+
+
+class ProcessesOnWorkers(Processes):
+    workers = 2
+
+
+class FullDiskOnWorkers(FullDisk):
+    workers = 1
 
 
 if __name__ == "__main__":

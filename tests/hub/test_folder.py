@@ -227,6 +227,13 @@ class Reading(Case):
         self.assertEqual((again.text, again.end["progress"]["bytes_present"]), (outcome.text, sum(map(len, as_bytes(FILES).values()))))
         self.assertEqual(files_below(self.good("snapshot", "acme/small", "--allow", "*.json", cache=self.cache + "2").text), {"config.json": b"{}\n"})
 
+    def test_memory_of_a_snapshot(self):
+        """Files that wait for the disk and for each other hold little."""
+        fill(self.path("acme/many"), {f"{number}.txt": f"{number}" * 500 for number in range(300)})
+        little = self.good("info", "acme/many", build=hubtest.PLAIN).end["peak"]
+        peak = self.good("snapshot", "acme/many", build=hubtest.PLAIN).end["peak"]
+        self.assertLess(peak - little, 20 * MIB)
+
     def test_snapshot_into_a_folder(self):
         folder = os.path.join(self.home, "mine")
         self.assertEqual(self.good("snapshot", "acme/small", "--folder", folder).text, folder)
@@ -305,6 +312,12 @@ class Reading(Case):
     def test_check(self):
         rows = {row["name"]: row["answer"] for row in self.good("check").rows}
         self.assertEqual((rows["endpoint"], rows["cache"], rows["links"], rows["locks"]), (1, 1, 1, 1))
+
+
+class ReadingOnWorkers(Reading):
+    """The same where other threads read, hash and write."""
+
+    workers = 2
 
 
 class Hostile(Case):

@@ -83,6 +83,7 @@ class Life:
         self.kills = self.runs = self.kept = self.sent = 0
         self.rounds = 1     # how often everything is fetched
         self.slow = self.always_slow or slow or chance.random() < 0.5
+        self.workers = chance.choice((0, 2))  # who hash and write beside the loop
         self.describe()
         hub.clear()
         self.slow_down()
@@ -119,7 +120,8 @@ class Life:
         words = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
         command, *path = more or self.command
         environment = {"PATH": os.environ["PATH"], "HOME": self.home, "LANG": "C.UTF-8", "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
-        return hubtest.Running([*words, "--hub", self.hub.url, "--cache", self.cache, command, self.identity, *path], environment, PLAIN)
+        return hubtest.Running([*words, "--hub", self.hub.url, "--cache", self.cache, "--workers", str(self.workers), command,
+                                self.identity, *path], environment, PLAIN)
 
     def moment(self):
         """How long this process may live: through everything, or mostly where it begins, or where bytes come."""

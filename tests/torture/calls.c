@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -92,10 +93,10 @@ static long long count(void)
     return counter != NULL ? atomic_fetch_add(counter, 1) + 1 : 0;
 }
 
-/* Of all calls from one place every other one is interrupted. */
+/* Of all calls of a thread from one place every other one is interrupted. */
 static int is_interrupted(const void *place)
 {
-    static struct site {
+    static _Thread_local struct site {
         const void *place;
         int interrupted;
     } sites[64];
@@ -222,6 +223,11 @@ ssize_t getrandom(void *data, size_t size, unsigned flags)
     {                                                        \
         return fails(ways) ? -1 : REAL(name)(__VA_ARGS__);   \
     }
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *user)
+{
+    return fails(MANY | NO_MEMORY) ? EAGAIN : REAL(pthread_create)(thread, attributes, run, user);
+}
 
 CALL(BROKEN | FULL | SIGNALLED, fsync, (int fd), fd)
 CALL(BROKEN | FULL | SIGNALLED, fdatasync, (int fd), fd)

@@ -134,6 +134,13 @@ class Downloads(Calls):
         self.each_call(self.run_once, self.check)
 
 
+class DownloadsOnWorkers(Downloads):
+    """The same where other threads hash and write: which call is the Nth is a matter of luck then."""
+
+    workers = 2
+    many = 30
+
+
 class Jobs(Calls):
     """A job's start, as far as it is the library's and as far as it is the supervisor's."""
 

@@ -21,7 +21,7 @@ from simulator import Simulator  # noqa: E402
 
 MIB = 1 << 20
 RACES = 66  # the exit status of a program that had one
-UNIT = ["test_context", "test_task_threads"]
+UNIT = ["test_context", "test_task_threads", "test_work"]
 
 # Where a connection is given up before it stands, libcurl may tell that its socket is no longer to be watched when it has
 # closed it; by then another thread may have a file of that number. It is taken off an epoll set of our own, which has

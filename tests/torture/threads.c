@@ -5,6 +5,7 @@
  * over to be freed while it goes on with it, while it works on something else, and after it has left; the contexts last.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "check.h"
@@ -85,11 +86,14 @@ static void *dig(void *user)
 
 /* ---- those who work ---- */
 
+/* Every other context has workers. */
 static tenon_context *open_context(void)
 {
+    static atomic_int opened;
     char home[4096], supervisor[4096];
     const char *const settings[] = { home, supervisor, "hub.no_token=1", "hub.part_bytes=65536", "hub.parts=3", NULL };
-    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings };
+    tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings,
+                                      .workers = atomic_fetch_add(&opened, 1) % 2 * 2 };
     tenon_context *context;
 
     snprintf(home, sizeof home, "home=%s", words[3]);

@@ -667,14 +667,20 @@ class Hub(hubtest.HubTest):
         self.assert_sound()
         return outcome
 
-    def test_parts_over_http2(self):
-        self.fetch(self.nginx)
-        cdn = self.nginx.seen(7, port=self.nginx.ports["cdn"])
+    def test_parts(self):
+        """What the hub is asked shares one connection; each part that is on its way from the CDN has its own."""
+        self.fetch(self.slow)
+        cdn = self.slow.seen(7, port=self.slow.ports["cdn"])
+        hub = self.slow.seen(port=self.slow.ports["first"])
         self.assertEqual(len(cdn), 7)
         self.assertTrue(all(one["range"] and one["status"] == 206 for one in cdn))
+        self.assertEqual(({one["protocol"] for one in hub}, {one["protocol"] for one in cdn}), ({"HTTP/2.0"}, {"HTTP/1.1"}))
+        self.assertEqual((len({one["connection"] for one in hub}), len({one["connection"] for one in cdn})), (1, 4))
+        self.assertEqual(({one["authorization"] for one in hub}, {one["authorization"] for one in cdn}), ({"Bearer hf_good"}, {""}))
+
+    def test_one_part_over_http2(self):
+        self.fetch(self.nginx, settings={**self.settings, "hub.part_bytes": 64 * MIB})
         self.assertEqual({one["protocol"] for one in self.nginx.seen()}, {"HTTP/2.0"})
-        self.assertEqual((len({one["connection"] for one in cdn}), {one["authorization"] for one in cdn}), (1, {""}))
-        self.assertEqual({one["authorization"] for one in self.nginx.seen(port=self.nginx.ports["first"])}, {"Bearer hf_good"})
 
     def test_many_small_files_over_one_connection(self):
         self.good("snapshot", "acme/many", hub=self.at(self.nginx), settings=self.settings)

@@ -573,6 +573,8 @@ class tenon_context_options(ctypes.Structure):
         ("logger", ctypes.POINTER(tenon_logger)),
         ("clock", ctypes.POINTER(tenon_clock)),
         ("settings", ctypes.POINTER(ctypes.c_char_p)),
+        ("workers", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 

@@ -124,13 +124,14 @@ class ContextBase(Handle):
         return self
 
     def __init__(self, settings: Optional[Texts] = None, *, logger: Optional[Callable[[Any], Any]] = None,
-                 level: Union[int, str, "_abi.LogLevel"] = 0, environment: bool = True):
+                 level: Union[int, str, "_abi.LogLevel"] = 0, environment: bool = True, workers: int = 0):
         """Open a context: an event loop with its connections, credentials and settings.
 
         settings: first settings, as a mapping or as "key=value"; they win over the environment
         logger: is called with a LogRecord for every line of the log
         level: the least urgent level that the logger wants; 0 stands for LogLevel.WARNING
         environment: whether settings are read from the environment
+        workers: most threads that it may start, up to 64, which hash and write large files; 0: none is started
         """
         self._turn = Turn()
         self._waiting = 0
@@ -139,15 +140,16 @@ class ContextBase(Handle):
         self._tasks: "weakref.WeakValueDictionary[int, TaskBase[Any, Any]]" = weakref.WeakValueDictionary()
         self._interrupt: Optional[BaseException] = None
         self._logger = self._make_logger(logger, choice(_abi.LogLevel, level)) if logger else None
-        self._open(settings, 0 if environment else int(_abi.ContextFlags.NO_ENVIRONMENT))
+        self._open(settings, 0 if environment else int(_abi.ContextFlags.NO_ENVIRONMENT), workers)
         ContextBase._all.add(self)
 
-    def _open(self, settings: Optional[Texts], flag_sum: int) -> None:
+    def _open(self, settings: Optional[Texts], flag_sum: int, workers: int) -> None:
         logger = ctypes.pointer(self._logger) if self._logger else None
         address = ctypes.c_void_p()
         pairs = texts(settings)
         status = library.tenon_context_open(
-            options(_abi.tenon_context_options, flags=flag_sum, logger=logger, settings=pairs), ctypes.byref(address))
+            options(_abi.tenon_context_options, flags=flag_sum, logger=logger, settings=pairs, workers=workers),
+            ctypes.byref(address))
         if status == int(_abi.Status.ERROR_ARGUMENT) and pairs is not None:
             # Only a context that exists can say which setting is wrong.
             with type(self)(environment=False) as other:
