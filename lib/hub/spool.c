@@ -5,8 +5,8 @@
 #include "file.h"
 
 enum {
-    BATCH = 128 * 1024,
-    WAITING = 8,         /* batches that may wait for a worker */
+    BATCH = 256 * 1024,
+    WAITING = 4,         /* batches that may wait for a worker */
     SLICE = 1024 * 1024, /* read again in one go */
     PIECE = 64 * 1024    /* in pieces that stay in the processor's cache */
 };
