@@ -8,6 +8,8 @@
 #include "loop.h"
 #include "watch.h"
 
+enum { TRIES = 1200, TRY_US = 50 * 1000 };
+
 /* Looks at its folder each time it is woken. */
 struct looker {
     struct co co;
@@ -40,11 +42,23 @@ static tenon_status look(struct co *co)
     return TENON_AGAIN;
 }
 
+/* A user has 128 instances of inotify, and the jobs of tests beside this one may have them all for a while. */
+static bool watch_soon(struct looker *looker, const char *path)
+{
+    bool watched = tn_watch_folder(&looker->watch, context, path, &looker->co);
+
+    for (int i = 0; i < TRIES && !watched; i++) {
+        usleep(TRY_US);
+        watched = tn_watch_folder(&looker->watch, context, path, &looker->co);
+    }
+    return watched;
+}
+
 static void start(struct looker *looker, const char *path)
 {
     memset(looker, 0, sizeof *looker);
     tn_co_start(&looker->co, context, look, NULL);
-    assert_true(tn_watch_folder(&looker->watch, context, path, &looker->co));
+    assert_true(watch_soon(looker, path));
 }
 
 static void stop(struct looker *looker)

@@ -115,6 +115,8 @@ static void in_order(void **state)
     (void)state;
     assert_non_null(worker);
     tn_co_start(&waiter.co, context, wait_on, NULL);
+    assert_true(tenon_context_step(context, 0) >= 0);
+    assert_int_equal(waiter.woken, 1);
     for (int i = 0; i < ORDERS; i++) {
         orders[i] = (struct order) { .book = &book };
         tn_work_start(&orders[i].work, worker, carry_out, &waiter.co);
