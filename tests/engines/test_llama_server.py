@@ -424,14 +424,20 @@ class Served(Case):
         wait_until(lambda: not self.busy(), "its slot is free")
 
     def test_more_questions_than_slots(self):
-        tasks = [self.job.chat(CAPITAL, parameters=EXACT) for _ in range(5)]
-        seen = 0
-        for task in tasks:
+        """As many as there are slots are answered at once; the others wait for one."""
+        talking = [self.job.chat("Count.", parameters=ENDLESS) for _ in range(SEQUENCES)]
+        for task in talking:
+            next(task)
+        self.assertEqual(len(self.busy()), SEQUENCES)
+        waiting = [self.job.chat(CAPITAL, parameters=EXACT) for _ in range(3)]
+        wait_until(lambda: [self.context.step(0), self.counter("requests_deferred")][1] == 3, "all three wait")
+        for task in talking:
+            task.close()
+        for task in waiting:
             with task:
                 for _ in task:
-                    seen = max(seen, len(self.busy()))
+                    pass
                 self.assertIn("Paris", task.text)
-        self.assertEqual(seen, SEQUENCES)
 
     # ---- others ----
 
