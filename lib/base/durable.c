@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -149,16 +148,13 @@ static bool flusher_open(struct flusher *flusher, struct tenon_context *context)
     flusher->source.ready = events_ready;
     tn_list_init(&flusher->waiting);
     tn_list_init(&flusher->flushes);
-    flusher->source.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (flusher->source.fd < 0)
+    if (!tn_signal_watch(&context->loop, &flusher->source))
         return false;
-    if (tn_source_watch(&context->loop, &flusher->source, TN_READABLE) == TENON_OK) {
-        if (syscall(SYS_io_setup, (long)MOST, &flusher->aio) == 0) {
-            tn_co_start(&flusher->co, context, order_step, NULL);
-            return true;
-        }
-        tn_source_unwatch(&context->loop, &flusher->source);
+    if (syscall(SYS_io_setup, (long)MOST, &flusher->aio) == 0) {
+        tn_co_start(&flusher->co, context, order_step, NULL);
+        return true;
     }
+    tn_source_unwatch(&context->loop, &flusher->source);
     close(flusher->source.fd);
     return false;
 }

@@ -277,6 +277,17 @@ void tn_source_unwatch(struct loop *loop, struct source *source)
             loop->batch[i].events = 0;
 }
 
+bool tn_signal_watch(struct loop *loop, struct source *source)
+{
+    bool watched;
+
+    source->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    watched = source->fd >= 0 && tn_source_watch(loop, source, TN_READABLE) == TENON_OK;
+    if (source->fd >= 0 && !watched)
+        close(source->fd);
+    return watched;
+}
+
 static void drain_wake(struct loop *loop)
 {
     loop->woken = false;

@@ -54,6 +54,8 @@ int64_t tn_loop_timeout(struct tenon_context *context);
 /* An eventfd that tells of something: says so, from any thread and from a signal handler; and takes that back. */
 void tn_signal(int eventfd);
 void tn_signal_take(int eventfd);
+/* Makes one and watches it; false where there is none to be had. */
+bool tn_signal_watch(struct loop *loop, struct source *source);
 /* From any thread and from a signal handler. */
 void tn_loop_wake(struct loop *loop);
 /* Makes the descriptor readable, so that a foreign loop comes round. */

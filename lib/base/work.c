@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { STACK = 512 * 1024 };
@@ -120,13 +119,8 @@ static bool workers_open(struct workers *workers, struct tenon_context *context)
     workers->context = context;
     workers->source.ready = work_done;
     tn_list_init(&workers->done);
-    workers->source.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (workers->source.fd < 0)
+    if (!tn_signal_watch(&context->loop, &workers->source))
         return false;
-    if (tn_source_watch(&context->loop, &workers->source, TN_READABLE) != TENON_OK) {
-        close(workers->source.fd);
-        return false;
-    }
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_cond_init(&workers->finished, NULL);
     for (workers->count = 0; workers->count < context->workers; workers->count++) {

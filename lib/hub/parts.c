@@ -203,7 +203,7 @@ static void start_part(struct fetch *fetch, struct part *part, int64_t first, in
     request->decode = fetch->decode;
     request->stream = true;
     request->large = !fetch->in_memory;
-    /* Parts that share a connection of HTTP/2 are no quicker than one of them. */
+    /* Parts that share a connection are no quicker than one of them. */
     request->apart_from = fetch->part_count > 1 ? fetch->hub->endpoint : NULL;
     request->owner = part;
     request->begun = part_begun;

@@ -109,7 +109,7 @@ static tenon_status take_batch(struct spool *spool, int64_t at, struct batch **o
     struct batch *batch = free_batch(spool);
     tenon_status status = TENON_OK;
 
-    /* A worker that is behind is waited for: a transfer that pauses has libcurl keep what comes, up to HTTP/2's window. */
+    /* A worker that is behind is waited for: what comes while a request pauses is kept in memory, and may be much. */
     while (batch == NULL && status == TENON_OK) {
         tn_work_wait(&TN_CONTAINER(spool->pending.next, struct batch, link)->work);
         status = tn_spool_settle(spool, failure);

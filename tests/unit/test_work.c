@@ -152,6 +152,15 @@ static void work_is_shared_out(void **state)
     tenon_context_free(context);
 }
 
+/* Some that take their time. */
+static void give(struct worker *worker, struct order *orders, int count, int pause_us, struct book *book, struct waiter *waiter)
+{
+    for (int i = 0; i < count; i++) {
+        orders[i] = (struct order) { .book = book, .pause_us = pause_us };
+        tn_work_start(&orders[i].work, worker, carry_out, &waiter->co);
+    }
+}
+
 /* Waiting for the last of them lets the loop do nothing: the others are done all the same. */
 static void one_can_be_waited_for(void **state)
 {
@@ -163,10 +172,7 @@ static void one_can_be_waited_for(void **state)
 
     (void)state;
     tn_co_start(&waiter.co, context, wait_on, NULL);
-    for (int i = 0; i < 5; i++) {
-        orders[i] = (struct order) { .book = &book, .pause_us = 2000 };
-        tn_work_start(&orders[i].work, worker, carry_out, &waiter.co);
-    }
+    give(worker, orders, 5, 2000, &book, &waiter);
     tn_work_wait(&orders[4].work);
     assert_int_equal(orders[4].number, 5);
     assert_int_equal(waiter.woken, 0);
@@ -191,10 +197,7 @@ static void some_is_dropped(void **state)
 
     (void)state;
     tn_co_start(&waiter.co, context, wait_on, NULL);
-    for (int i = 0; i < 3; i++) {
-        orders[i] = (struct order) { .book = &book, .pause_us = 50000 };
-        tn_work_start(&orders[i].work, worker, carry_out, &waiter.co);
-    }
+    give(worker, orders, 3, 50000, &book, &waiter);
     tn_work_drop(&orders[1].work);
     assert_int_equal(orders[1].number, 0);
     tn_work_wait(&orders[2].work);
