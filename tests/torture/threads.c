@@ -7,6 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
 
 #include "check.h"
 #include "tenon.h"
@@ -86,13 +89,46 @@ static void *dig(void *user)
 
 /* ---- those who work ---- */
 
+/* The allocator of each context: whoever works beside its loop does not call it. */
+static void check_caller(void)
+{
+    char name[16];
+
+    CHECK(prctl(PR_GET_NAME, name) == 0);
+    CHECK(strcmp(name, "tenon-worker") != 0);
+}
+
+static void *allocate(void *user, size_t size)
+{
+    (void)user;
+    check_caller();
+    return malloc(size);
+}
+
+static void *resize(void *user, void *memory, size_t size)
+{
+    (void)user;
+    check_caller();
+    return realloc(memory, size);
+}
+
+static void release(void *user, void *memory)
+{
+    (void)user;
+    check_caller();
+    free(memory);
+}
+
 /* Every other context has workers. */
 static tenon_context *open_context(void)
 {
+    static const tenon_allocator allocator = { .struct_size = sizeof allocator, .allocate = allocate, .resize = resize,
+                                               .release = release };
     static atomic_int opened;
     char home[4096], supervisor[4096];
     const char *const settings[] = { home, supervisor, "hub.no_token=1", "hub.part_bytes=65536", "hub.parts=3", NULL };
     tenon_context_options options = { .struct_size = sizeof options, .flags = TENON_CONTEXT_NO_ENVIRONMENT, .settings = settings,
+                                      .allocator = &allocator,
                                       .workers = atomic_fetch_add(&opened, 1) % 2 * 2 };
     tenon_context *context;
 
